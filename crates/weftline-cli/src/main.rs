@@ -1,0 +1,3 @@
+//! The `weftline` command.
+
+fn main() {}

@@ -1,0 +1,37 @@
+//! Settings of the QUIC transport that are not bounds.
+
+use core::time::Duration;
+
+/// How a connection behaves. Bounds on what a peer may use are in [`Limits`](super::Limits).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TransportConfig {
+    /// Silence after which a connection is dropped; zero for never. The smaller of both ends'
+    /// counts (RFC 9000, section 10.1).
+    pub idle_timeout: Duration,
+    /// Silence after which a PING is sent to keep the connection and its path alive; `None` for
+    /// never.
+    pub keep_alive: Option<Duration>,
+    /// The longest we delay an acknowledgement.
+    pub max_ack_delay: Duration,
+    /// Round-trip time assumed before the first sample (RFC 9002, section 6.2.2).
+    pub initial_rtt: Duration,
+    /// Size of the UDP payloads we send; at least 1200 and, without path MTU discovery, a size
+    /// every path of yours carries.
+    pub datagram_size: u16,
+    /// Receive DATAGRAM frames (RFC 9221). WebTransport needs them.
+    pub datagrams: bool,
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(30),
+            keep_alive: None,
+            max_ack_delay: Duration::from_millis(25),
+            initial_rtt: Duration::from_millis(333),
+            datagram_size: 1200,
+            datagrams: true,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What the core asks of cryptography: traits only.
+//!
+//! The core never implements a cipher or a handshake. `weftline-rustls` implements these traits
+//! with rustls and ring; [`null`] (feature `test-util`) implements them without any security, so
+//! that tests and fuzzers are deterministic and reach past the handshake.
+
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use bytes::Bytes;
+
+use crate::wire::{Cid, Side};
+
+/// The version of QUIC a connection speaks: its number on the wire.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u32);
+
+impl Version {
+    /// QUIC version 1 (RFC 9000).
+    pub const V1: Self = Self(1);
+    /// QUIC version 2 (RFC 9369). Known to the key schedule; not negotiated yet.
+    pub const V2: Self = Self(0x6b33_43cf);
+}
+
+/// An encryption level with CRYPTO data of its own (RFC 9001, section 4).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Initial packets, with keys anybody can derive.
+    Initial,
+    /// Handshake packets.
+    Handshake,
+    /// 1-RTT packets.
+    OneRtt,
+}
+
+/// A packet could not be opened, or a key could not be used.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("packet protection failed")]
+pub struct CryptoError;
+
+/// A handshake failure: what a CONNECTION_CLOSE frame will carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("TLS handshake failed (alert {alert}): {reason}")]
+pub struct TlsError {
+    /// The TLS alert; the QUIC error code is 0x100 plus this (RFC 9001, section 4.8).
+    pub alert: u8,
+    /// What went wrong, for logs. It is not sent to the peer.
+    pub reason: String,
+}
+
+/// Length of the ciphertext sample that header protection takes.
+pub const SAMPLE_LEN: usize = 16;
+
+/// Length of the authentication tag of every AEAD that QUIC allows.
+pub const TAG_LEN: usize = 16;
+
+/// A header protection key (RFC 9001, section 5.4).
+pub trait HeaderKey: Send + Sync {
+    /// The mask for a packet with this sample. Of the first byte only the low five bits are used.
+    fn mask(&self, sample: &[u8; SAMPLE_LEN]) -> [u8; 5];
+}
+
+/// A packet protection key (RFC 9001, section 5.3).
+pub trait PacketKey: Send + Sync {
+    /// Seals in place: `buf` holds the payload followed by [`TAG_LEN`] bytes for the tag.
+    fn seal(&self, packet_number: u64, header: &[u8], buf: &mut [u8]) -> Result<(), CryptoError>;
+
+    /// Opens in place: `buf` holds ciphertext and tag; gives the length of the payload now at its
+    /// front.
+    fn open(&self, packet_number: u64, header: &[u8], buf: &mut [u8])
+    -> Result<usize, CryptoError>;
+
+    /// How many packets may be sealed with this key (RFC 9001, section 6.6).
+    fn confidentiality_limit(&self) -> u64;
+
+    /// How many packets may fail to open under all keys of a connection together.
+    fn integrity_limit(&self) -> u64;
+}
+
+/// The keys of one direction of one level.
+pub struct DirectionalKeys {
+    /// Header protection.
+    pub header: Box<dyn HeaderKey>,
+    /// Packet protection.
+    pub packet: Box<dyn PacketKey>,
+}
+
+/// The keys of one level.
+pub struct Keys {
+    /// For what we send.
+    pub local: DirectionalKeys,
+    /// For what we receive.
+    pub remote: DirectionalKeys,
+}
+
+/// The packet keys of one key phase. Header keys do not change (RFC 9001, section 6).
+pub struct PacketKeys {
+    /// For what we send.
+    pub local: Box<dyn PacketKey>,
+    /// For what we receive.
+    pub remote: Box<dyn PacketKey>,
+}
+
+/// The 1-RTT secrets, from which each next key phase follows.
+pub trait NextKeys: Send {
+    /// The packet keys of the next phase.
+    fn next(&mut self) -> PacketKeys;
+}
+
+/// New keys that a handshake produced.
+pub enum KeyChange {
+    /// For Handshake packets.
+    Handshake(Keys),
+    /// For 1-RTT packets.
+    OneRtt {
+        /// The first key phase.
+        keys: Keys,
+        /// The phases after it.
+        next: Box<dyn NextKeys>,
+    },
+}
+
+/// One TLS 1.3 handshake, as a QUIC endpoint drives it (RFC 9001, section 4).
+pub trait Session: Send {
+    /// Takes CRYPTO data of `level`, in order.
+    fn read(&mut self, level: Level, data: &[u8]) -> Result<(), TlsError>;
+
+    /// Appends CRYPTO data to send at the current level, and gives the keys of the next level if
+    /// they are ready: the data appended by *later* calls belongs to that level. Call until it
+    /// appends nothing and gives nothing.
+    fn write(&mut self, out: &mut Vec<u8>) -> Option<KeyChange>;
+
+    /// Whether the handshake is still going on.
+    fn is_handshaking(&self) -> bool;
+
+    /// The peer's transport parameters, once they arrived. Authenticated only when the handshake
+    /// is complete.
+    fn peer_transport_parameters(&self) -> Option<&[u8]>;
+
+    /// The application protocol agreed on.
+    fn alpn(&self) -> Option<&[u8]>;
+
+    /// The name the client asked for (SNI); servers only.
+    fn server_name(&self) -> Option<&str>;
+
+    /// The peer's certificate chain in DER, its own first; empty when it showed none.
+    fn peer_certificates(&self) -> Vec<Bytes>;
+
+    /// Fills `out` with keying material bound to this handshake (RFC 8446, section 7.5). Fails
+    /// before the handshake is complete.
+    fn export_keying_material(
+        &self,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), CryptoError>;
+}
+
+/// What both roles need from a crypto library, whatever the handshake says.
+pub trait Provider: Send + Sync {
+    /// Initial keys of `version` for a client's first destination connection ID (RFC 9001,
+    /// section 5.2).
+    fn initial_keys(&self, version: Version, destination: &Cid, side: Side) -> Keys;
+
+    /// The integrity tag of a Retry packet: `original` is the destination connection ID of the
+    /// client's first Initial, `packet` the whole Retry without its tag (RFC 9001, section 5.8).
+    fn retry_tag(&self, version: Version, original: &Cid, packet: &[u8]) -> [u8; TAG_LEN];
+
+    /// HMAC-SHA-256 of `data` under `key`, for stateless reset tokens.
+    fn hmac(&self, key: &[u8; 32], data: &[u8]) -> [u8; 32];
+
+    /// Compares secrets in constant time.
+    fn secrets_equal(&self, a: &[u8], b: &[u8]) -> bool;
+}
+
+/// Starts handshakes as a client. Trust and client certificates live in it.
+pub trait ClientProvider: Send + Sync {
+    /// The primitives to use beside the handshake.
+    fn provider(&self) -> Arc<dyn Provider>;
+
+    /// A handshake with `server_name` (a DNS name or an IP address), offering `alpn` and
+    /// `transport_parameters`.
+    fn start(
+        &self,
+        version: Version,
+        server_name: &str,
+        alpn: &[&[u8]],
+        transport_parameters: Vec<u8>,
+    ) -> Result<Box<dyn Session>, TlsError>;
+}
+
+/// Starts handshakes as a server. Certificates and demands on clients live in it.
+pub trait ServerProvider: Send + Sync {
+    /// The primitives to use beside the handshake.
+    fn provider(&self) -> Arc<dyn Provider>;
+
+    /// A handshake that accepts one of `alpn`, answering with `transport_parameters`.
+    fn start(
+        &self,
+        version: Version,
+        alpn: &[&[u8]],
+        transport_parameters: Vec<u8>,
+    ) -> Result<Box<dyn Session>, TlsError>;
+}

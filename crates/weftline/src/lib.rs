@@ -1,0 +1,34 @@
+//! WebTransport, HTTP/3 and QUIC as one pure state machine: datagrams and the time go in,
+//! datagrams, a deadline and events come out. There are no sockets, clocks, threads or operating
+//! system randomness in this crate, and no unsafe code.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::alloc_instead_of_core,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+pub mod config;
+pub mod crypto;
+pub mod entropy;
+pub mod error;
+pub mod event;
+pub mod h3;
+pub mod time;
+pub mod wire;
+pub mod wt;
+
+pub use entropy::Entropy;
+pub use event::Event;
+pub use time::Instant;
+pub use wire::{Dir, Side, StreamId};
+pub use wt::SessionId;
