@@ -23,6 +23,7 @@ pub mod entropy;
 pub mod error;
 pub mod event;
 pub mod h3;
+mod quic;
 pub mod time;
 pub mod wire;
 pub mod wt;
