@@ -6,6 +6,7 @@
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod null;
+pub(crate) mod phase;
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;

@@ -12,9 +12,11 @@ mod session;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use super::{ClientProvider, Keys, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version};
+use super::{
+    ClientProvider, Keys, NextKeys, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version,
+};
 use crate::wire::{Cid, Side};
-use keys::Secrets;
+use keys::{NullNextKeys, Secrets};
 use mix::Mix;
 use session::NullSession;
 
@@ -53,6 +55,13 @@ impl NullProvider {
     pub const fn with_integrity_limit(mut self, packets: u64) -> Self {
         self.limits.integrity = packets;
         self
+    }
+
+    /// 1-RTT keys that follow from no handshake: the same pair of sides for every call.
+    pub fn one_rtt_keys(&self, side: Side) -> (Keys, Box<dyn NextKeys>) {
+        let secrets = Secrets::new(ONE_RTT);
+        let next = NullNextKeys::new(secrets, side, self.limits);
+        (secrets.keys(side, self.limits), Box::new(next))
     }
 }
 
@@ -219,6 +228,7 @@ const SERVER: u64 = 7;
 const UPDATE: u64 = 8;
 const HEADER_KEY: u64 = 9;
 const PACKET_KEY: u64 = 10;
+const ONE_RTT: u64 = 11;
 
 #[cfg(test)]
 mod tests;
