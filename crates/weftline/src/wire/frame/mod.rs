@@ -217,7 +217,7 @@ impl<'a> Frame<'a> {
 }
 
 /// The most data that fits into `room` bytes together with the variable-length integer that gives
-/// its length; `None` when not even that does.
+/// its length; `None` when not even that does. Packets of a gigabyte are not thought of.
 pub fn data_that_fits(room: usize) -> Option<usize> {
     // For each length of the integer: what it leaves, and what it can tell.
     [(1, 0x3f), (2, 0x3fff), (4, 0x3fff_ffff)]
