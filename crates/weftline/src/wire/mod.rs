@@ -6,6 +6,7 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod h3;
 pub mod reader;
 pub mod stream_id;
 pub mod varint;
