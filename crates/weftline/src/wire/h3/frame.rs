@@ -213,7 +213,7 @@ const PLACES: [Places; 9] = {
 
 #[cfg(test)]
 mod tests {
-    use std::vec::Vec;
+    use alloc::vec::Vec;
 
     use super::*;
 

@@ -90,6 +90,8 @@ impl PartialPair {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -101,7 +103,7 @@ mod tests {
         let expected = [varint::MAX, 15293, 37, 37];
         for piece in 1..=bytes.len() {
             let mut reader = PartialVarint::new();
-            let mut values = std::vec::Vec::new();
+            let mut values = Vec::new();
             for mut input in bytes.chunks(piece) {
                 while let Some(value) = reader.feed(&mut input) {
                     values.push(value);

@@ -5,8 +5,11 @@ use super::*;
 
 const CLOSE: u64 = 0x2843;
 
+type Values = Vec<(u64, Vec<u8>)>;
+
 /// Feeds `bytes` in pieces of `piece` bytes; holds values of odd types of at most `max` bytes.
-fn read(bytes: &[u8], piece: usize, max: usize) -> (Vec<(u64, u64)>, Vec<(u64, Vec<u8>)>, bool) {
+/// Gives the headers, the values held, and whether the end is between capsules.
+fn read(bytes: &[u8], piece: usize, max: usize) -> (Vec<(u64, u64)>, Values, bool) {
     let mut reader = CapsuleReader::new();
     let (mut headers, mut values) = (Vec::new(), Vec::new());
     for mut input in bytes.chunks(piece) {
