@@ -6,6 +6,8 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod frame;
+pub mod packet;
 pub mod reader;
 pub mod stream_id;
 pub mod varint;
