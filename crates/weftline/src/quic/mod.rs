@@ -1,12 +1,32 @@
 //! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
 
-#[allow(dead_code, reason = "the connection that uses it comes after it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
 pub(crate) mod acks;
-#[allow(dead_code, reason = "the connection that uses it comes after it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
 pub(crate) mod congestion;
-#[allow(dead_code, reason = "the connection that uses it comes after it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
 pub(crate) mod ranges;
-#[allow(dead_code, reason = "the connection that uses it comes after it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
 pub(crate) mod recovery;
-#[allow(dead_code, reason = "the connection that uses it comes after it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
 pub(crate) mod sent;

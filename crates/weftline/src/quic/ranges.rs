@@ -26,7 +26,7 @@ impl Ranges {
     }
 
     /// The ranges, ascending.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + '_ {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + Clone + '_ {
         self.0.iter().cloned()
     }
 
@@ -38,7 +38,10 @@ impl Ranges {
             return last.contains(&value).then(|| last.clone());
         }
         let at = self.0.partition_point(|range| range.end <= value);
-        self.0.get(at).filter(|range| range.contains(&value)).cloned()
+        self.0
+            .get(at)
+            .filter(|range| range.contains(&value))
+            .cloned()
     }
 
     pub(crate) fn contains(&self, value: u64) -> bool {

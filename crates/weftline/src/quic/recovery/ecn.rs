@@ -1,14 +1,7 @@
 //! Whether the peer's reports on ECN can be believed (RFC 9000, section 13.4.2).
 
 use super::SpaceId;
-
-/// Packets received with each ECN codepoint, as an ACK frame reports them.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct EcnCounts {
-    pub(crate) ect0: u64,
-    pub(crate) ect1: u64,
-    pub(crate) ce: u64,
-}
+use crate::wire::frame::EcnCounts;
 
 /// Checks the counts in ACK frames against what was sent. ECT(0) is the only mark this side ever
 /// sets.

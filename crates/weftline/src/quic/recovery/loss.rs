@@ -3,7 +3,7 @@
 
 use core::{ops::RangeInclusive, time::Duration};
 
-use super::{EcnCounts, GRANULARITY, Outcome, Recovery, SpaceId};
+use super::{GRANULARITY, Outcome, Recovery, SpaceId};
 use crate::{
     error::{Fault, TransportCode},
     quic::{
@@ -11,6 +11,7 @@ use crate::{
         sent::{SentPacket, SentState},
     },
     time::Instant,
+    wire::{Side, frame::EcnCounts},
 };
 
 /// An ACK frame.
@@ -70,7 +71,7 @@ impl Recovery {
         self.detect_lost(now, id, outcome);
         self.credit_acked(now, id);
 
-        if self.side == crate::wire::Side::Client && id == SpaceId::Handshake {
+        if self.side == Side::Client && id == SpaceId::Handshake {
             self.peer_validated_address = true;
         }
         if self.peer_validated_address {

@@ -14,7 +14,6 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ecn::EcnCounts;
 pub(crate) use loss::Ack;
 pub(crate) use rtt::{GRANULARITY, Rtt};
 

@@ -70,7 +70,10 @@ impl Recovery {
             .map(|space| {
                 // A late timer does not make the next one late too.
                 let since = self.space(space).last_eliciting_sent.max(self.last_pto);
-                (since + self.backed_off(self.pto(space)), Timer::Probe(space))
+                (
+                    since + self.backed_off(self.pto(space)),
+                    Timer::Probe(space),
+                )
             });
         if let Some(probe) = probes.min_by_key(|&(at, _)| at) {
             return Some(probe);
