@@ -2,6 +2,35 @@
 
 pub(crate) mod connection;
 pub(crate) mod interim;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
+pub(crate) mod acks;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
+pub(crate) mod congestion;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
+pub(crate) mod ranges;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
+pub(crate) mod recovery;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection that uses it comes after it"
+)]
 pub(crate) mod sent;
 
 pub(crate) use connection::{Change, Connection, DatagramFail, Route};
