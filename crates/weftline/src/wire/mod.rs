@@ -8,6 +8,7 @@
 pub mod cid;
 pub mod frame;
 pub mod packet;
+pub mod params;
 pub mod reader;
 pub mod stream_id;
 pub mod varint;
