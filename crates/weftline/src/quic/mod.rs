@@ -1,7 +1,5 @@
 //! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
 
-pub(crate) mod connection;
-pub(crate) mod interim;
 #[allow(
     dead_code,
     unused_imports,
@@ -14,6 +12,8 @@ pub(crate) mod acks;
     reason = "the connection that uses it comes after it"
 )]
 pub(crate) mod congestion;
+pub(crate) mod connection;
+pub(crate) mod interim;
 #[allow(
     dead_code,
     unused_imports,
