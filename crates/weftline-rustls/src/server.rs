@@ -71,10 +71,8 @@ impl ServerTls {
     /// The certificate is not valid now; the old one stays.
     pub fn replace(&self, identity: Identity) -> Result<(), TlsConfigError> {
         identity.check_validity(&self.shared.clock)?;
-        let mut current = self.shared.resolver.current.write();
-        *current
-            .as_deref_mut()
-            .unwrap_or_else(|poisoned| poisoned.get_mut()) = identity.certified;
+        let current = &self.shared.resolver.current;
+        *current.write().unwrap_or_else(PoisonError::into_inner) = identity.certified;
         Ok(())
     }
 }

@@ -70,7 +70,7 @@ impl<'a> Der<'a> {
         }
         let (&first, rest) = rest.split_first()?;
         let (len, rest) = match first {
-            0..0x80 => (usize::from(first), rest),
+            0..=0x7f => (usize::from(first), rest),
             // As many bytes of length follow; a certificate needs no more than three.
             0x81..=0x83 => {
                 let (len, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
