@@ -242,7 +242,8 @@ fn explain(error: Error, der: &[u8], whom: &str) -> Error {
         return error;
     };
     let reason = match &error {
-        CertificateError::UnknownIssuer => format!(
+        // A bad signature is that of a namesake of the issuer.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
             "the server's certificate (SHA-256 {}) is not signed by {whom}",
             hex(&hash::sha256(der))
         ),
@@ -304,3 +305,45 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Two weeks, in seconds.
 const MAX_VALIDITY: i64 = 14 * DAY;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Clock, dev::DevCertificate};
+
+    const NOW: u64 = 1_790_000_000;
+
+    fn check(der: &[u8]) -> Result<(), Refused> {
+        check_hash(der, &[hash::sha256(der)], NOW)
+    }
+
+    #[test]
+    fn only_version_3() {
+        let made = DevCertificate::generate_at(&[], 13, &Clock::fixed(NOW)).unwrap();
+        assert!(check(made.cert_der()).is_ok());
+        let mut der = made.cert_der().to_vec();
+        let version = [0xa0, 3, 2, 1, 2];
+        let at = der.windows(5).position(|found| found == version).unwrap();
+        der[at + 4] = 1;
+        let refused = check(&der).unwrap_err();
+        assert_eq!(
+            refused.reason,
+            "the server's certificate is not X.509 version 3, as trust by hash demands"
+        );
+        assert_eq!(refused.alert, 43);
+    }
+
+    #[test]
+    fn unreadable() {
+        let refused = check(b"no certificate").unwrap_err();
+        assert_eq!(refused.reason, "the server's certificate is not readable");
+        assert_eq!(refused.alert, 42);
+    }
+
+    #[test]
+    fn names_are_bare() {
+        let presented = ["DnsName(\"a.test\")", "IpAddress(::1)", "odd"].map(String::from);
+        assert_eq!(names(&presented), "a.test, ::1, odd");
+        assert_eq!(names(&[]), "no name at all");
+    }
+}
