@@ -1,7 +1,6 @@
 //! Endpoints, the paths between them, and virtual time.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
@@ -19,14 +18,27 @@ use crate::{
 /// What runs on an endpoint.
 pub trait App {
     /// Takes one event.
-    fn on_event(&mut self, endpoint: &mut Endpoint, id: ConnId, event: Event);
+    fn on_event(&mut self, now: Instant, endpoint: &mut Endpoint, id: ConnId, event: Event);
+
+    /// When it wants to be called by itself; `None` for never.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Called when [`App::poll_timeout`] has come.
+    fn handle_timeout(&mut self, _now: Instant, _endpoint: &mut Endpoint) {}
 
     /// Whether everything it set out to do is done. A server has nothing to do.
     fn is_done(&self) -> bool {
         true
     }
 
-    /// What it still waits for, in a report of a run that got stuck.
+    /// What went wrong: ends the run.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
+    /// What it still waits for, in the report of a run that got stuck.
     fn describe(&self) -> String {
         String::new()
     }
@@ -184,7 +196,10 @@ impl<A: App> World<A> {
             }
         }
         self.steps += 1;
-        Ok(())
+        match self.nodes.iter().find_map(|node| node.app.failure()) {
+            Some(failure) => Err(self.stuck(&failure)),
+            None => Ok(()),
+        }
     }
 
     fn events(&mut self, at: usize) -> bool {
@@ -192,7 +207,7 @@ impl<A: App> World<A> {
         let mut worked = false;
         while let Some((id, event)) = endpoint.poll_event() {
             worked = true;
-            app.on_event(endpoint, id, event);
+            app.on_event(self.now, endpoint, id, event);
         }
         worked
     }
@@ -241,13 +256,17 @@ impl<A: App> World<A> {
             if node.endpoint.poll_timeout().is_some_and(|at| at <= self.now) {
                 node.endpoint.handle_timeout(self.now);
             }
+            if node.app.poll_timeout().is_some_and(|at| at <= self.now) {
+                node.app.handle_timeout(self.now, &mut node.endpoint);
+            }
         }
     }
 
     fn next_time(&self) -> Option<Instant> {
         let arrivals = self.links.iter().filter_map(Link::next_arrival);
         let timers = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout());
-        arrivals.chain(timers).min()
+        let wishes = self.nodes.iter().filter_map(|node| node.app.poll_timeout());
+        arrivals.chain(timers).chain(wishes).min()
     }
 
     fn check(&self, seen: Result<(), Violation>) -> Result<(), Stuck> {
@@ -266,6 +285,3 @@ impl<A: App> World<A> {
 
 /// Rounds of events and transmissions an endpoint may take before time must pass.
 const MAX_TURNS: usize = 10_000;
-
-/// Addresses and how much went to and came from each.
-pub(crate) type Traffic = BTreeMap<SocketAddr, (u64, u64)>;
