@@ -1,5 +1,6 @@
 //! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
 
+pub(crate) mod cids;
 pub(crate) mod connection;
 pub(crate) mod interim;
 pub(crate) mod sent;
