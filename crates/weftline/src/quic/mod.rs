@@ -3,6 +3,7 @@
 pub(crate) mod cids;
 pub(crate) mod connection;
 pub(crate) mod interim;
+pub(crate) mod path;
 pub(crate) mod sent;
 
 pub(crate) use connection::{Change, Connection, DatagramFail, Route};
