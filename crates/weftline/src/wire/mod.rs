@@ -6,7 +6,9 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod frame;
 pub mod packet;
+pub mod params;
 pub mod reader;
 pub mod stream_id;
 pub mod varint;
