@@ -7,9 +7,15 @@
 
 pub mod cid;
 pub mod frame;
+pub mod h3;
 pub mod packet;
+<<<<<<< HEAD
 pub mod params;
+=======
+pub mod qpack;
+>>>>>>> main
 pub mod reader;
+pub mod sf;
 pub mod stream_id;
 pub mod varint;
 pub mod writer;
