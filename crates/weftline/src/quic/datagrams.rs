@@ -217,9 +217,11 @@ mod tests {
 
     #[test]
     fn sending_is_bounded() {
-        let mut limits = Limits::default();
-        limits.datagrams_out = 2;
-        limits.datagram_bytes_out = 10;
+        let limits = Limits {
+            datagrams_out: 2,
+            datagram_bytes_out: 10,
+            ..Limits::default()
+        };
         let mut datagrams = Datagrams::new(&limits);
         assert_eq!(datagrams.send(&[0; 5], &[0; 6]), Err(Full));
         datagrams.send(&[0; 5], &[0; 4]).unwrap();
@@ -230,9 +232,11 @@ mod tests {
 
     #[test]
     fn the_oldest_received_are_dropped() {
-        let mut limits = Limits::default();
-        limits.datagrams_in = 3;
-        limits.datagram_bytes_in = 10;
+        let limits = Limits {
+            datagrams_in: 3,
+            datagram_bytes_in: 10,
+            ..Limits::default()
+        };
         let mut datagrams = Datagrams::new(&limits);
         for payload in [&b"a"[..], b"b", b"c", b"d"] {
             datagrams.on_datagram(payload);
