@@ -6,7 +6,12 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod frame;
+pub mod h3;
+pub mod packet;
+pub mod qpack;
 pub mod reader;
+pub mod sf;
 pub mod stream_id;
 pub mod varint;
 pub mod writer;
