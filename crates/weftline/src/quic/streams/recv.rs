@@ -405,6 +405,3 @@ const TOO_MANY_GAPS: Fault = Fault::transport(
     TransportCode::InternalError,
     "stream data in too many pieces",
 );
-
-#[cfg(test)]
-mod tests;

@@ -332,6 +332,3 @@ impl Send {
         before == SendState::DataSent && self.state == SendState::DataRecvd
     }
 }
-
-#[cfg(test)]
-mod tests;
