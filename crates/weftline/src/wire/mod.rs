@@ -9,6 +9,7 @@ pub mod cid;
 pub mod frame;
 pub mod h3;
 pub mod packet;
+pub mod params;
 pub mod qpack;
 pub mod reader;
 pub mod sf;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::packet::tests::hex;
 use crate::wire::{Cid, ResetToken, StreamId};
 
 const ID: StreamId = StreamId::from_u64(4);
@@ -229,6 +230,26 @@ fn data_to_the_end_of_the_packet() {
         data: &[],
     };
     assert_eq!(parse(&[0x09, 4]), Ok(Frame::Stream(fin)));
+}
+
+/// The payload of the server's Initial in RFC 9001, appendix A.3.
+#[test]
+fn rfc9001_server_initial() {
+    let payload = hex(concat!(
+        "02000000000600405a020000560303eefce7f7b37ba1d1632e96677825ddf73988cfc79825df566dc5430b9a",
+        "045a1200130100002e00330024001d00209d3c940d89690b84d08a60993c144eca684d1081287c834d5311bc",
+        "f32bb9da1a002b00020304",
+    ));
+    let mut r = Reader::new(&payload);
+    let Ok(Frame::Ack(ack)) = Frame::parse(&mut r) else {
+        panic!("not an ACK");
+    };
+    assert_eq!(ack.ranges().collect::<Vec<_>>(), [0..=0]);
+    let Ok(Frame::Crypto(crypto)) = Frame::parse(&mut r) else {
+        panic!("not CRYPTO");
+    };
+    assert_eq!((crypto.offset, crypto.data.len()), (0, 90));
+    assert!(r.is_empty());
 }
 
 #[test]
