@@ -14,5 +14,7 @@ pub(crate) mod sent;
 pub(crate) mod space;
 pub(crate) mod streams;
 
-pub(crate) use connection::{Change, Connection, DatagramFail, Route};
+pub use connection::Stats;
+pub(crate) use connection::{Change, Connection, DatagramFail, Route, Setup, reset_token};
+pub(crate) use random::CID_LEN;
 pub(crate) use streams::{ReadFail, StreamChange, WriteFail};

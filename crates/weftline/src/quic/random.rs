@@ -43,7 +43,7 @@ impl Random {
 
     /// A connection ID of the length that all of ours have.
     pub(crate) fn cid(&mut self) -> Cid {
-        Cid::new(&self.bytes::<LOCAL_CID_LEN>()).unwrap_or_default()
+        Cid::new(&self.bytes::<CID_LEN>()).unwrap_or_default()
     }
 }
 
@@ -54,4 +54,4 @@ impl fmt::Debug for Random {
 }
 
 /// Length of the connection IDs that we choose, which short headers do not tell.
-pub(crate) const LOCAL_CID_LEN: usize = 8;
+pub(crate) const CID_LEN: usize = 8;

@@ -7,7 +7,7 @@ use crate::{
     crypto::phase::{OpenError, Slot},
     error::{Fault, TransportCode},
     event::ClosedBy,
-    quic::{path, random::LOCAL_CID_LEN, recovery::SpaceId, space::SpaceKeys},
+    quic::{path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
     time::Instant,
     udp::{Ecn, RecvMeta},
     wire::{
@@ -96,7 +96,7 @@ impl Connection {
             if rest.is_empty() || !self.phase.is_open() {
                 break;
             }
-            let header = match Packet::parse(rest, LOCAL_CID_LEN) {
+            let header = match Packet::parse(rest, CID_LEN) {
                 Ok(Packet::Protected(header)) => header,
                 Ok(Packet::Retry(retry)) => {
                     self.on_retry(now, &retry);
@@ -213,7 +213,7 @@ impl Connection {
                 if !self.phase.is_open() {
                     return;
                 }
-                let parsed = Packet::parse(&held.packet, LOCAL_CID_LEN);
+                let parsed = Packet::parse(&held.packet, CID_LEN);
                 if let Ok(Packet::Protected(header)) = parsed {
                     self.on_packet(now, &held.arrival, &header, &mut held.packet);
                 }

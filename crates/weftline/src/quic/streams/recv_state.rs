@@ -85,7 +85,7 @@ impl RecvState {
 mod tests {
     use alloc::{format, string::String};
 
-    use super::{RecvInput as I, RecvState as S, *};
+    use super::{RecvInput as I, RecvState as S};
 
     #[test]
     fn every_state_and_input() {

@@ -69,7 +69,7 @@ impl SendState {
 mod tests {
     use alloc::{format, string::String};
 
-    use super::{SendInput as I, SendState as S, *};
+    use super::{SendInput as I, SendState as S};
 
     #[test]
     fn every_state_and_input() {
