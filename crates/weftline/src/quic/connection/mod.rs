@@ -406,6 +406,21 @@ impl Connection {
         self.streams.is_readable(id)
     }
 
+    /// Has [`StreamChange::Received`] tell when the peer sends more on a stream.
+    pub(crate) fn watch(&mut self, id: StreamId) {
+        self.streams.watch(id);
+    }
+
+    /// How much the peer sent on a stream so far, whether it was read or not.
+    pub(crate) fn received(&mut self, id: StreamId) -> Option<u64> {
+        self.streams.received(id)
+    }
+
+    /// Bytes written to a stream that the peer has not acknowledged.
+    pub(crate) fn buffered_on(&self, id: StreamId) -> u64 {
+        self.streams.buffered_on(id)
+    }
+
     /// Queues a DATAGRAM frame of `prefix` and `payload`.
     pub(crate) fn send_datagram(
         &mut self,
