@@ -6,7 +6,10 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod h3;
+pub mod qpack;
 pub mod reader;
+pub mod sf;
 pub mod stream_id;
 pub mod varint;
 pub mod writer;
