@@ -53,7 +53,12 @@ mod tests {
 
     #[test]
     fn no_applications() {
-        let reserved = [0x52e4_a40f_a8f9, 0x52e4_a40f_a918, 0x52e4_a40f_a937, 0x52e4_a40f_a956];
+        let reserved = [
+            0x52e4_a40f_a8f9,
+            0x52e4_a40f_a918,
+            0x52e4_a40f_a937,
+            0x52e4_a40f_a956,
+        ];
         let outside = [0, 0x10f, 0x20, 0x52e4_a40f_a8da, 0x52e5_ac98_3163, u64::MAX];
         for wire in reserved.into_iter().chain(outside) {
             assert_eq!(from_wire(wire), None, "{wire:#x}");

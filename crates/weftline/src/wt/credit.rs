@@ -276,7 +276,11 @@ mod tests {
         assert_eq!(credit.available(Kind::Data), 10);
         assert_eq!(credit.available(BIDI), 1);
         assert_eq!(credit.available(UNI), 0);
-        assert!(Kind::ALL.iter().all(|&kind| credit.limit_to_say(kind).is_none()));
+        assert!(
+            Kind::ALL
+                .iter()
+                .all(|&kind| credit.limit_to_say(kind).is_none())
+        );
     }
 
     #[test]
@@ -294,7 +298,11 @@ mod tests {
     #[test]
     fn limits_that_do_not_rise() {
         let mut newest = credit(Dialect::Draft16);
-        assert_eq!(newest.on_limit(Kind::Data, 10), Ok(false), "repeats only the setting");
+        assert_eq!(
+            newest.on_limit(Kind::Data, 10),
+            Ok(false),
+            "repeats only the setting"
+        );
         assert!(newest.on_limit(Kind::Data, 10).is_err());
         assert!(newest.on_limit(Kind::Data, 9).is_err());
 

@@ -115,7 +115,11 @@ impl Rules {
     }
 
     /// What settings lack for this dialect, beside its own; `None` when nothing.
-    pub(super) fn lacks(&self, server: bool, get: impl Fn(u64) -> Option<u64>) -> Option<&'static str> {
+    pub(super) fn lacks(
+        &self,
+        server: bool,
+        get: impl Fn(u64) -> Option<u64>,
+    ) -> Option<&'static str> {
         let is_on = |id| get(id) == Some(1);
         if server && !self.implies_extended_connect && !is_on(settings::ENABLE_CONNECT_PROTOCOL) {
             return Some("extended CONNECT (the setting ENABLE_CONNECT_PROTOCOL)");
@@ -140,12 +144,31 @@ pub(super) fn settings(dialects: &[Dialect], limits: &Limits) -> Vec<(u64, u64)>
         (settings::ENABLE_CONNECT_PROTOCOL, 1),
         (settings::H3_DATAGRAM, 1),
     ]);
-    let enabled = || Dialect::ALL.iter().rev().filter(|d| dialects.contains(d)).map(|d| d.rules());
-    out.extend(enabled().filter_map(|rules| rules.old_datagram_setting).map(|id| (id, 1)));
+    let enabled = || {
+        Dialect::ALL
+            .iter()
+            .rev()
+            .filter(|d| dialects.contains(d))
+            .map(|d| d.rules())
+    };
+    out.extend(
+        enabled()
+            .filter_map(|rules| rules.old_datagram_setting)
+            .map(|id| (id, 1)),
+    );
     out.extend(enabled().map(|rules| (rules.setting, 1)));
     if enabled().any(|rules| rules.flow_control != FlowControl::Never) {
-        let values = [limits.session_window, limits.session_streams, limits.session_streams];
-        out.extend(INITIAL_LIMITS.into_iter().zip(values).filter(|&(_, value)| value > 0));
+        let values = [
+            limits.session_window,
+            limits.session_streams,
+            limits.session_streams,
+        ];
+        out.extend(
+            INITIAL_LIMITS
+                .into_iter()
+                .zip(values)
+                .filter(|&(_, value)| value > 0),
+        );
     }
     out
 }
@@ -332,7 +355,11 @@ mod tests {
         ];
         for (dialect, list, on) in cases {
             let get = |id| list.iter().find(|(i, _)| *i == id).map(|(_, v)| *v);
-            assert_eq!(dialect.rules().declares_flow_control(get), on, "{dialect:?} {list:x?}");
+            assert_eq!(
+                dialect.rules().declares_flow_control(get),
+                on,
+                "{dialect:?} {list:x?}"
+            );
         }
     }
 

@@ -1,8 +1,14 @@
 //! WebTransport over HTTP/3, in every dialect that is deployed.
 
+mod codes;
+mod credit;
 mod dialect;
+mod negotiate;
+mod pending;
+mod request;
 
 pub use dialect::Dialect;
+pub use request::SessionRequest;
 
 use crate::wire::StreamId;
 

@@ -217,7 +217,10 @@ mod tests {
     fn datagrams_wait_in_number_and_bytes() {
         let mut pending = pending();
         assert!(pending.add_datagram(at(0), A, Bytes::from_static(b"12345678")));
-        assert!(!pending.add_datagram(at(0), A, Bytes::from_static(b"123")), "bytes");
+        assert!(
+            !pending.add_datagram(at(0), A, Bytes::from_static(b"123")),
+            "bytes"
+        );
         assert!(pending.add_datagram(at(0), B, Bytes::from_static(b"12")));
         assert!(!pending.add_datagram(at(0), B, Bytes::new()), "number");
         assert_eq!(pending.accounted_bytes(), 10);
