@@ -1,11 +1,13 @@
 //! WebTransport over HTTP/3, in every dialect that is deployed.
 
+mod capsules;
 mod codes;
 mod credit;
 mod dialect;
 mod negotiate;
 mod pending;
 mod request;
+mod state;
 
 pub use dialect::Dialect;
 pub use request::SessionRequest;
