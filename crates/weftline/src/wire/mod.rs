@@ -9,11 +9,8 @@ pub mod cid;
 pub mod frame;
 pub mod h3;
 pub mod packet;
-<<<<<<< HEAD
 pub mod params;
-=======
 pub mod qpack;
->>>>>>> main
 pub mod reader;
 pub mod sf;
 pub mod stream_id;
