@@ -63,6 +63,12 @@ impl Credit {
         spend.used = spend.used.saturating_add(n);
     }
 
+    /// Gives back `n` of `kind` that was not used in the end.
+    pub(super) const fn unspend(&mut self, kind: Kind, n: u64) {
+        let spend = &mut self.out[kind.index()];
+        spend.used = spend.used.saturating_sub(n);
+    }
+
     /// We wanted more of `kind` than there is: the peer is to be told, once for each limit.
     pub(super) const fn on_blocked(&mut self, kind: Kind) {
         let spend = &mut self.out[kind.index()];

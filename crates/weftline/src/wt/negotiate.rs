@@ -11,8 +11,9 @@ use super::{
 use crate::{
     error::{Fault, SessionError},
     h3::{Fields, RequestHead, ResponseHead},
+    config::Limits,
     wire::{
-        StreamId,
+        Side, StreamId,
         h3::{Settings, error_code},
         sf,
     },
@@ -102,6 +103,24 @@ pub(super) fn has_flow_control(dialect: Dialect, ours: &[(u64, u64)], peer: &Set
     rules.declares_flow_control(ours) && rules.declares_flow_control(|id| peer.get(id))
 }
 
+/// How many sessions there may be at once: one without session flow control (draft-16, section 5.1),
+/// and on a client no more than the server's own number, where a dialect has one.
+pub(super) fn session_limit(
+    side: Side,
+    dialect: Dialect,
+    ours: &[(u64, u64)],
+    peer: &Settings,
+    limits: &Limits,
+) -> usize {
+    if !has_flow_control(dialect, ours, peer) {
+        return limits.sessions.min(1);
+    }
+    let rules = dialect.rules();
+    let announced = (side == Side::Client && rules.setting_max > 1).then(|| peer.get(rules.setting));
+    let announced = announced.flatten().and_then(|number| usize::try_from(number).ok());
+    announced.map_or(limits.sessions, |number| number.min(limits.sessions))
+}
+
 /// Checks what a head in any dialect will be made of.
 pub(super) fn check_request(request: &SessionRequest) -> Result<(), SessionError> {
     if request.authority.is_empty() {
@@ -164,7 +183,7 @@ pub(super) fn request_head(dialect: Dialect, request: &SessionRequest) -> Reques
 
 /// The protocols a client offers, the best first. A field that is malformed is as if it were not
 /// there (draft-16, section 3.3).
-pub(crate) fn offered_protocols(head: &RequestHead) -> Vec<String> {
+pub fn offered_protocols(head: &RequestHead) -> Vec<String> {
     sf::join(head.fields.get_all(dialect::AVAILABLE_PROTOCOLS))
         .and_then(|list| sf::parse_list(&list, MAX_PROTOCOLS))
         .unwrap_or_default()

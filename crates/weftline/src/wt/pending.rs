@@ -13,7 +13,8 @@ pub(super) struct Pending {
     streams: VecDeque<EarlyStream>,
     datagrams: VecDeque<EarlyDatagram>,
     datagram_bytes: usize,
-    ended: VecDeque<SessionId>,
+    /// Sessions, and the code with which their streams are refused.
+    ended: VecDeque<(SessionId, u64)>,
     bounds: Bounds,
 }
 
@@ -46,12 +47,18 @@ impl Pending {
         now: Instant,
         session: SessionId,
         id: StreamId,
+        header_len: u64,
     ) -> Result<(), Full> {
         if self.streams.len() >= self.bounds.streams {
             return Err(Full);
         }
         let until = now + self.bounds.stream_wait;
-        self.streams.push_back(EarlyStream { session, id, until });
+        self.streams.push_back(EarlyStream {
+            session,
+            id,
+            header_len,
+            until,
+        });
         Ok(())
     }
 
@@ -72,10 +79,11 @@ impl Pending {
         true
     }
 
-    /// Takes the next stream that waits for `session`.
-    pub(super) fn take_stream(&mut self, session: SessionId) -> Option<StreamId> {
+    /// Takes the next stream that waits for `session`, and the length of its header.
+    pub(super) fn take_stream(&mut self, session: SessionId) -> Option<(StreamId, u64)> {
         let at = self.streams.iter().position(|s| s.session == session)?;
-        self.streams.remove(at).map(|stream| stream.id)
+        let stream = self.streams.remove(at)?;
+        Some((stream.id, stream.header_len))
     }
 
     /// Takes the next datagram that waits for `session`.
@@ -125,17 +133,18 @@ impl Pending {
             .min()
     }
 
-    /// Remembers that `session` is over.
-    pub(super) fn on_ended(&mut self, session: SessionId) {
+    /// Remembers that `session` is over, and the code with which to refuse its late streams.
+    pub(super) fn on_ended(&mut self, session: SessionId, code: u64) {
         if self.ended.len() >= self.bounds.ended {
             self.ended.pop_front();
         }
-        self.ended.push_back(session);
+        self.ended.push_back((session, code));
     }
 
-    /// Whether `session` is known to be over.
-    pub(super) fn has_ended(&self, session: SessionId) -> bool {
-        self.ended.contains(&session)
+    /// The code with which to refuse streams of `session`, when it is known to be over.
+    pub(super) fn ended_with(&self, session: SessionId) -> Option<u64> {
+        let ended = self.ended.iter().find(|(id, _)| *id == session);
+        ended.map(|&(_, code)| code)
     }
 
     /// Bytes of datagrams held.
@@ -148,6 +157,7 @@ impl Pending {
 struct EarlyStream {
     session: SessionId,
     id: StreamId,
+    header_len: u64,
     until: Instant,
 }
 
@@ -202,15 +212,15 @@ mod tests {
     fn streams_wait_in_order_and_in_bounds() {
         let mut pending = pending();
         for (n, session) in [(1, A), (2, B), (3, A)] {
-            assert_eq!(pending.add_stream(at(0), session, stream(n)), Ok(()));
+            assert_eq!(pending.add_stream(at(0), session, stream(n), 3), Ok(()));
         }
-        assert_eq!(pending.add_stream(at(0), B, stream(4)), Err(Full));
-        assert_eq!(pending.take_stream(A), Some(stream(1)));
-        assert_eq!(pending.take_stream(A), Some(stream(3)));
+        assert_eq!(pending.add_stream(at(0), B, stream(4), 3), Err(Full));
+        assert_eq!(pending.take_stream(A), Some((stream(1), 3)));
+        assert_eq!(pending.take_stream(A), Some((stream(3), 3)));
         assert_eq!(pending.take_stream(A), None);
-        assert_eq!(pending.add_stream(at(0), B, stream(4)), Ok(()));
+        assert_eq!(pending.add_stream(at(0), B, stream(4), 3), Ok(()));
         pending.forget_stream(stream(2));
-        assert_eq!(pending.take_stream(B), Some(stream(4)));
+        assert_eq!(pending.take_stream(B), Some((stream(4), 3)));
     }
 
     #[test]
@@ -233,8 +243,8 @@ mod tests {
     fn unknown_sessions_are_not_waited_for_forever() {
         let mut pending = pending();
         let is_known = |session| session == B;
-        pending.add_stream(at(0), A, stream(1)).unwrap();
-        pending.add_stream(at(0), B, stream(2)).unwrap();
+        pending.add_stream(at(0), A, stream(1), 3).unwrap();
+        pending.add_stream(at(0), B, stream(2), 3).unwrap();
         assert!(pending.add_datagram(at(0), A, Bytes::from_static(b"a")));
         assert!(pending.add_datagram(at(0), B, Bytes::from_static(b"b")));
 
@@ -246,7 +256,7 @@ mod tests {
         assert_eq!(pending.take_expired(at(5), is_known), Some(stream(1)));
         assert_eq!(pending.take_expired(at(9), is_known), None);
         assert_eq!(pending.timeout(is_known), None);
-        assert_eq!(pending.take_stream(B), Some(stream(2)));
+        assert_eq!(pending.take_stream(B), Some((stream(2), 3)));
         assert_eq!(pending.take_datagram(B).unwrap(), "b");
     }
 
@@ -254,9 +264,9 @@ mod tests {
     fn the_last_ended_sessions_are_remembered() {
         let mut pending = pending();
         for n in 0..3 {
-            pending.on_ended(SessionId(StreamId::from_u64(n * 4)));
+            pending.on_ended(SessionId(StreamId::from_u64(n * 4)), n);
         }
-        assert!(!pending.has_ended(A));
-        assert!(pending.has_ended(B));
+        assert_eq!(pending.ended_with(A), None);
+        assert_eq!(pending.ended_with(B), Some(1));
     }
 }
