@@ -31,7 +31,6 @@ pub(super) mod codec;
 mod credit;
 mod input;
 mod output;
-mod ranges;
 mod recv;
 mod recv_state;
 mod schedule;
