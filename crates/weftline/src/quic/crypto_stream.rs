@@ -5,16 +5,13 @@ use bytes::Bytes;
 use super::{
     sent::{SentFrame, SentFrames},
     streams::{
-        assembler::Assembler,
-        codec::{fields, room_with_length},
-        send_buffer::SendBuffer,
-        spare::Spare,
+        assembler::Assembler, codec::room_with_length, send_buffer::SendBuffer, spare::Spare,
     },
 };
 use crate::{
     config::Limits,
     error::{Fault, TransportCode},
-    wire::{Writer, varint},
+    wire::{Writer, frame::CryptoHeader, varint},
 };
 
 /// CRYPTO data of one encryption level, both ways: a stream without an end, a reset or flow
@@ -91,22 +88,19 @@ impl CryptoStream {
             let Some(len) = len.filter(|&len| len > 0) else {
                 return;
             };
-            if fields(w, [CRYPTO, next.start, len]).is_err() {
-                return;
-            }
-            let Ok(out) = w.reserve(len as usize) else {
+            let offset = next.start;
+            let head = CryptoHeader { offset, len }.encode(w);
+            let Ok(out) = head.and_then(|()| w.reserve(len as usize)) else {
                 return;
             };
-            self.buffer.copy_to(next.start, out);
+            self.buffer.copy_to(offset, out);
             if lost.is_some() {
                 self.buffer.take_lost(len);
             } else {
                 self.buffer.take_unsent(len);
             }
-            sent.push(SentFrame::Crypto {
-                offset: next.start,
-                len: len as u16,
-            });
+            let len = len as u16;
+            sent.push(SentFrame::Crypto { offset, len });
         }
     }
 
@@ -136,7 +130,6 @@ impl CryptoStream {
     }
 }
 
-const CRYPTO: u64 = 0x06;
 const TOO_FAR: Fault = Fault::transport(
     TransportCode::FrameEncodingError,
     "CRYPTO data past the largest offset",

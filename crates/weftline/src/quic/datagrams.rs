@@ -4,13 +4,10 @@ use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{
-    sent::{SentFrame, SentFrames},
-    streams::codec::fields,
-};
+use super::sent::{SentFrame, SentFrames};
 use crate::{
     config::Limits,
-    wire::{Writer, varint},
+    wire::{Writer, frame::DatagramHeader},
 };
 
 /// Datagrams that wait to be sent, and those that arrived and were not taken.
@@ -94,9 +91,8 @@ impl Datagrams {
                 self.remove_first();
                 continue;
             }
-            let Ok(out) = fields(w, [DATAGRAM_WITH_LENGTH, u64::from(len)])
-                .and_then(|()| w.reserve(len as usize))
-            else {
+            let head = header(len).encode(w);
+            let Ok(out) = head.and_then(|()| w.reserve(len as usize)) else {
                 break;
             };
             let (front, back) = self.outgoing.as_slices();
@@ -160,12 +156,17 @@ impl Datagrams {
     }
 }
 
-fn frame_len(len: u32) -> usize {
-    1 + varint::len(u64::from(len)) + len as usize
+/// It says the length, so that other frames may follow.
+fn header(len: u32) -> DatagramHeader {
+    DatagramHeader {
+        len: Some(len.into()),
+    }
 }
 
-/// The type of a frame that says its length, so that others may follow.
-const DATAGRAM_WITH_LENGTH: u64 = 0x31;
+fn frame_len(len: u32) -> usize {
+    header(len).encoded_len() + len as usize
+}
+
 /// Memory that an empty queue may keep.
 const KEPT_BYTES: usize = 4 << 10;
 

@@ -1,9 +1,9 @@
 //! Frames of streams that arrive.
 
-use super::{Stream, StreamChange, Streams, initial_max_data, recv::Recv, send::Send, table};
+use super::{Stream, StreamChange, Streams, initial_max_data, recv::Recv, send::Send};
 use crate::{
     error::{Fault, TransportCode},
-    wire::{Dir, StreamId},
+    wire::{Dir, StreamId, frame::MAX_STREAM_COUNT},
 };
 
 /// Which of our parts of a stream a frame speaks to.
@@ -154,7 +154,7 @@ impl Streams {
 }
 
 fn check_count(limit: u64) -> Result<(), Fault> {
-    if limit > table::MAX_STREAMS {
+    if limit > MAX_STREAM_COUNT {
         return Err(COUNT);
     }
     Ok(())

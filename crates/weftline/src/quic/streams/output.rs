@@ -1,9 +1,12 @@
 //! Frames of streams that are sent, acknowledged and lost.
 
-use super::{StreamChange, Streams, codec};
+use super::{StreamChange, Streams};
 use crate::{
     quic::sent::{SentFrame, SentFrames},
-    wire::{Dir, Writer},
+    wire::{
+        Dir, Writer,
+        frame::{DataBlocked, MaxData, MaxStreams, StreamsBlocked},
+    },
 };
 
 impl Streams {
@@ -172,16 +175,16 @@ impl Streams {
     /// Writes the control frames that name no stream; `false` when one does not fit.
     fn write_connection_control(&mut self, w: &mut Writer<'_>, sent: &mut SentFrames) -> bool {
         if self.shared.credit.is_due() {
-            let limit = self.shared.credit.next_limit();
-            if codec::fields(w, [codec::MAX_DATA, limit]).is_err() {
+            let maximum = self.shared.credit.next_limit();
+            if (MaxData { maximum }).encode(w).is_err() {
                 return false;
             }
             self.shared.credit.on_sent();
-            sent.push(SentFrame::MaxData(limit));
+            sent.push(SentFrame::MaxData(maximum));
         }
         if self.wants_data_blocked() {
             let limit = self.send_credit.limit();
-            if codec::fields(w, [codec::DATA_BLOCKED, limit]).is_err() {
+            if (DataBlocked { limit }).encode(w).is_err() {
                 return false;
             }
             self.send_credit.blocked_notice().on_sent(limit);
@@ -192,20 +195,18 @@ impl Streams {
     }
 
     fn write_stream_counts(&mut self, dir: Dir, w: &mut Writer<'_>, sent: &mut SentFrames) -> bool {
-        // The codes of unidirectional streams follow those of bidirectional ones.
-        let uni = dir as u64;
         let accepted = self.accepted.get_mut(dir);
         if accepted.is_due() {
-            let limit = accepted.next_limit();
-            if codec::fields(w, [codec::MAX_STREAMS_BIDI + uni, limit]).is_err() {
+            let maximum = accepted.next_limit();
+            if (MaxStreams { dir, maximum }).encode(w).is_err() {
                 return false;
             }
             accepted.on_sent();
-            sent.push(SentFrame::MaxStreams(dir, limit));
+            sent.push(SentFrame::MaxStreams(dir, maximum));
         }
         let opened = self.opened.get_mut(dir);
         if let Some(limit) = opened.blocked() {
-            if codec::fields(w, [codec::STREAMS_BLOCKED_BIDI + uni, limit]).is_err() {
+            if (StreamsBlocked { dir, limit }).encode(w).is_err() {
                 return false;
             }
             opened.blocked_notice().on_sent(limit);

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::{
     ReadFail, StreamLimits,
     assembler::Assembler,
-    codec,
     credit::{Clock, RecvCredit, Signal},
     recv_state::{RecvInput, RecvState},
     spare::Spare,
@@ -13,7 +12,11 @@ use super::{
 use crate::{
     error::{Fault, TransportCode},
     quic::sent::{SentFrame, SentFrames},
-    wire::{StreamId, Writer, varint},
+    wire::{
+        StreamId, Writer,
+        frame::{MaxStreamData, StopSending},
+        varint,
+    },
 };
 
 /// What all receiving parts of a connection share.
@@ -270,19 +273,20 @@ impl Recv {
         sent: &mut SentFrames,
     ) -> bool {
         if self.wants_stop() {
-            if codec::fields(w, [codec::STOP_SENDING, id.as_u64(), self.code]).is_err() {
+            let code = self.code;
+            if (StopSending { id, code }).encode(w).is_err() {
                 return false;
             }
             self.stop.on_sent();
             sent.push(SentFrame::StopSending(id));
         }
         if self.wants_max_data() {
-            let limit = self.credit.next_limit();
-            if codec::fields(w, [codec::MAX_STREAM_DATA, id.as_u64(), limit]).is_err() {
+            let maximum = self.credit.next_limit();
+            if (MaxStreamData { id, maximum }).encode(w).is_err() {
                 return false;
             }
             self.credit.on_sent();
-            sent.push(SentFrame::MaxStreamData(id, limit));
+            sent.push(SentFrame::MaxStreamData(id, maximum));
         }
         true
     }
@@ -406,6 +410,3 @@ const TOO_MANY_GAPS: Fault = Fault::transport(
     TransportCode::InternalError,
     "stream data in too many pieces",
 );
-
-#[cfg(test)]
-mod tests;

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    WriteFail,
-    codec::{self, StreamFrame},
+    WriteFail, codec,
     credit::{SendCredit, Signal},
     send_buffer::SendBuffer,
     send_state::{SendInput, SendState},
@@ -12,7 +11,10 @@ use super::{
 };
 use crate::{
     quic::sent::{SentFrame, SentFrames},
-    wire::{StreamId, Writer},
+    wire::{
+        StreamId, Writer,
+        frame::{ResetStream, StreamDataBlocked},
+    },
 };
 
 /// The sending part of a stream: its state, data and credit.
@@ -158,8 +160,12 @@ impl Send {
         sent: &mut SentFrames,
     ) -> bool {
         if self.wants_reset() {
-            let size = self.buffer.sent();
-            if codec::reset_stream(w, id, self.reset_code, size, self.reliable).is_err() {
+            let frame = ResetStream {
+                id,
+                code: self.reset_code,
+                final_size: self.buffer.sent(),
+            };
+            if codec::reset_stream(w, &frame, self.reliable).is_err() {
                 return false;
             }
             self.reset.on_sent();
@@ -167,7 +173,7 @@ impl Send {
         }
         if self.wants_blocked() {
             let limit = self.credit.limit();
-            if codec::fields(w, [codec::STREAM_DATA_BLOCKED, id.as_u64(), limit]).is_err() {
+            if (StreamDataBlocked { id, limit }).encode(w).is_err() {
                 return false;
             }
             self.credit.blocked_notice().on_sent(limit);
@@ -295,13 +301,7 @@ impl Send {
         let at_end = end == self.buffer.end();
         let fin = at_end && self.fin != Signal::Idle && self.reset == Signal::Idle;
         let len = (end - offset) as u16;
-        let frame = StreamFrame {
-            id,
-            offset,
-            len,
-            fin,
-        };
-        let Ok(out) = frame.reserve(w) else {
+        let Ok(out) = codec::stream_frame(w, id, offset, len, fin) else {
             // `stream_room` said it fits: cannot be, and is sent again if it is.
             self.buffer.on_lost(offset..end);
             return false;
@@ -337,6 +337,3 @@ impl Send {
         before == SendState::DataSent && self.state == SendState::DataRecvd
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{credit::BlockedNotice, recv::Recv, send::Send};
-use crate::wire::StreamId;
+use crate::wire::{StreamId, frame::MAX_STREAM_COUNT};
 
 /// A stream with at least one part that is not done with.
 #[derive(Debug)]
@@ -203,7 +203,7 @@ pub(super) struct Accepted {
 
 impl Accepted {
     pub(super) fn new(at_once: u64) -> Self {
-        let at_once = at_once.min(MAX_STREAMS);
+        let at_once = at_once.min(MAX_STREAM_COUNT);
         Self {
             at_once,
             count: 0,
@@ -246,7 +246,7 @@ impl Accepted {
     /// The limit to tell the peer.
     pub(super) fn next_limit(&self) -> u64 {
         let limit = self.closed.saturating_add(self.at_once);
-        limit.min(MAX_STREAMS).max(self.limit)
+        limit.min(MAX_STREAM_COUNT).max(self.limit)
     }
 
     /// The peer is being told [`Self::next_limit`].
@@ -261,8 +261,6 @@ impl Accepted {
     }
 }
 
-/// The largest count of streams that can be (RFC 9000, section 4.6).
-pub(super) const MAX_STREAMS: u64 = 1 << 60;
 /// What an entry of the map costs, about.
 const MAP_ENTRY: usize = 24;
 
@@ -303,7 +301,7 @@ mod tests {
         assert!(!accepted.is_due());
         accepted.on_lost(19);
         assert!(accepted.is_due());
-        assert_eq!(Accepted::new(u64::MAX).limit(), MAX_STREAMS);
+        assert_eq!(Accepted::new(u64::MAX).limit(), MAX_STREAM_COUNT);
     }
 
     #[test]
