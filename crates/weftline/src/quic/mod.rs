@@ -1,10 +1,16 @@
 //! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
 
+pub(crate) mod acks;
 pub(crate) mod cids;
+pub(crate) mod congestion;
 pub(crate) mod connection;
-pub(crate) mod interim;
+pub(crate) mod crypto_stream;
+pub(crate) mod datagrams;
 pub(crate) mod path;
+pub(crate) mod ranges;
+pub(crate) mod recovery;
 pub(crate) mod sent;
+pub(crate) mod streams;
 
 pub(crate) use connection::{Change, Connection, DatagramFail, Route};
-pub(crate) use interim::{ReadFail, StreamChange, WriteFail};
+pub(crate) use streams::{ReadFail, StreamChange, WriteFail};
