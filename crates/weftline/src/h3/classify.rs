@@ -19,8 +19,9 @@ pub(super) enum Kind {
     QpackDecoder,
     /// A request, whose first frame has this type.
     Request { frame: u64 },
-    /// A stream of the upper layer's: it began with a marker.
-    Foreign { session: u64 },
+    /// A stream of the upper layer's: it began with a marker, and a session behind it, in this many
+    /// bytes.
+    Foreign { session: u64, header_len: u64 },
     /// A unidirectional stream of a type unknown here.
     Unknown,
     /// A bidirectional stream from a server that no extension accounts for.
@@ -35,6 +36,7 @@ pub(super) struct Classifier {
     /// The marker was read, the session comes.
     marked: bool,
     next: PartialVarint,
+    read: u64,
 }
 
 impl Classifier {
@@ -48,6 +50,7 @@ impl Classifier {
             marker,
             marked: false,
             next: PartialVarint::new(),
+            read: 0,
         }
     }
 
@@ -56,12 +59,16 @@ impl Classifier {
         self.next.missing()
     }
 
-    /// Takes bytes; `None` while more are needed.
+    /// Takes no more bytes than are wanted; `None` while more are.
     pub(super) fn feed(&mut self, mut input: &[u8]) -> Option<Kind> {
+        self.read += input.len() as u64;
         loop {
             let value = self.next.feed(&mut input)?;
             if self.marked {
-                return Some(Kind::Foreign { session: value });
+                return Some(Kind::Foreign {
+                    session: value,
+                    header_len: self.read,
+                });
             }
             if self.marker != Some(value) {
                 return Some(self.kind(value));
@@ -94,6 +101,13 @@ mod tests {
         bidi: 0x141,
     };
 
+    const fn foreign(session: u64, header_len: u64) -> Kind {
+        Kind::Foreign {
+            session,
+            header_len,
+        }
+    }
+
     /// Reads as much as wanted, again and again; gives the kind and how many bytes were read.
     fn classify(id: StreamId, markers: Option<Markers>, bytes: &[u8]) -> Option<(Kind, usize)> {
         let mut classifier = Classifier::new(id, markers);
@@ -120,7 +134,7 @@ mod tests {
             (uni, &[2], Kind::QpackEncoder),
             (uni, &[3], Kind::QpackDecoder),
             (uni, &[0x21], Kind::Unknown),
-            (uni, &[0x41, 0x54, 4], Kind::Foreign { session: 4 }),
+            (uni, &[0x41, 0x54, 4], foreign(4, 3)),
             // The marker of the other direction means nothing.
             (uni, &[0x41, 0x41], Kind::Unknown),
             (client_bi, &[1], Kind::Request { frame: 1 }),
@@ -128,9 +142,9 @@ mod tests {
             (
                 client_bi,
                 &[0x80, 0, 1, 0x41, 0x80, 0, 1, 0],
-                Kind::Foreign { session: 256 },
+                foreign(256, 8),
             ),
-            (server_bi, &[0x41, 0x41, 0], Kind::Foreign { session: 0 }),
+            (server_bi, &[0x41, 0x41, 0], foreign(0, 3)),
             (server_bi, &[1], Kind::Illegal),
         ];
         for (id, bytes, kind) in table {

@@ -96,6 +96,8 @@ pub(crate) enum Change {
         id: StreamId,
         /// What followed the marker, unchecked.
         session: u64,
+        /// Bytes that both took.
+        header_len: u64,
     },
     /// A change of a stream that is not HTTP/3's.
     Stream(StreamChange),

@@ -3,12 +3,13 @@
 use alloc::boxed::Box;
 
 use super::{
-    Change, Layer,
+    Change, Fields, Layer, ResponseHead,
+    body::Room,
     classify::{Classifier, Kind},
     control::{ControlEvent, PeerControl},
+    fields,
     request::{Broken, Message, Progress},
 };
-use crate::h3::{Fields, ResponseHead, body::Room, fields};
 use crate::{
     error::Fault,
     quic::{self, ReadFail, StreamChange},
@@ -67,6 +68,9 @@ impl Layer {
         change: StreamChange,
         quic: &mut quic::Connection,
     ) -> Result<(), Fault> {
+        if change == StreamChange::Available(Dir::Bi) {
+            self.no_credit = false;
+        }
         match change {
             StreamChange::Opened(id) => return self.on_opened(id, quic),
             StreamChange::Readable(id) => match self.streams.get(&id) {
@@ -111,7 +115,8 @@ impl Layer {
                 }
             }
             StreamChange::Available(Dir::Uni) => self.control.flush(quic),
-            StreamChange::Available(Dir::Bi) => self.no_credit = false,
+            // Nothing to do here, but perhaps above.
+            _ => {}
         }
         self.changes.push_back(Change::Stream(change));
         Ok(())
@@ -194,15 +199,26 @@ impl Layer {
             }
             Kind::Request { frame } => {
                 let too_late = self.go_away_sent.is_some_and(|first| id >= first);
-                if too_late || stopped.is_some() {
+                if stopped.is_some() {
+                    quic.stop(id, H3_REQUEST_REJECTED);
+                    return self.on_request_over(true);
+                }
+                if too_late {
                     quic.reset(id, H3_REQUEST_REJECTED);
                     quic.stop(id, H3_REQUEST_REJECTED);
-                    return self.on_request_over(stopped.is_some());
+                    return Ok(());
                 }
                 Stream::Message(Message::of_server(frame).into())
             }
-            Kind::Foreign { session } => {
-                self.changes.push_back(Change::Foreign { id, session });
+            Kind::Foreign {
+                session,
+                header_len,
+            } => {
+                self.changes.push_back(Change::Foreign {
+                    id,
+                    session,
+                    header_len,
+                });
                 if let Some(code) = stopped {
                     let change = StreamChange::Stopped { id, code };
                     self.changes.push_back(Change::Stream(change));
