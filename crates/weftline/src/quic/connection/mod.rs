@@ -406,6 +406,21 @@ impl Connection {
         self.streams.is_readable(id)
     }
 
+    /// Tells by [`StreamChange::Received`] from now on when the peer sends on a stream.
+    pub(crate) fn watch(&mut self, id: StreamId) {
+        self.streams.watch(id);
+    }
+
+    /// How far the data reaches that the peer sent on a stream, or its final size.
+    pub(crate) fn received(&mut self, id: StreamId) -> Option<u64> {
+        self.streams.received(id)
+    }
+
+    /// Bytes written on a stream and not yet delivered.
+    pub(crate) fn buffered_on(&self, id: StreamId) -> u64 {
+        self.streams.buffered_on(id)
+    }
+
     /// Queues a DATAGRAM frame of `prefix` and `payload`.
     pub(crate) fn send_datagram(
         &mut self,
