@@ -414,6 +414,13 @@ impl Connection {
         self.settle();
     }
 
+    /// The peer has lost the connection's state.
+    pub(crate) fn handle_stateless_reset(&mut self, now: Instant) {
+        self.wt.set_now(now);
+        self.quic.handle_stateless_reset(now);
+        self.settle();
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.wt.set_now(now);
         self.quic.handle_timeout(now);

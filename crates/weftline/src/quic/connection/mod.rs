@@ -406,17 +406,17 @@ impl Connection {
         self.streams.is_readable(id)
     }
 
-    /// Tells by [`StreamChange::Received`] from now on when the peer sends on a stream.
+    /// Has [`StreamChange::Received`] tell when the peer sends more on a stream.
     pub(crate) fn watch(&mut self, id: StreamId) {
         self.streams.watch(id);
     }
 
-    /// How far the data reaches that the peer sent on a stream, or its final size.
+    /// How much the peer sent on a stream so far, whether it was read or not.
     pub(crate) fn received(&mut self, id: StreamId) -> Option<u64> {
         self.streams.received(id)
     }
 
-    /// Bytes written on a stream and not yet delivered.
+    /// Bytes written to a stream that the peer has not acknowledged.
     pub(crate) fn buffered_on(&self, id: StreamId) -> u64 {
         self.streams.buffered_on(id)
     }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+#[cfg(doc)]
+use super::Route;
 use super::{Connection, phase::Phase};
 use crate::{
     crypto::phase::{OpenError, Slot},
@@ -73,11 +75,20 @@ impl Connection {
         };
         let is_reset = self.is_stateless_reset(datagram);
         let opened = self.on_datagram(now, &arrival, datagram);
-        if is_reset && !opened && self.phase.is_open() {
-            self.vanish(ClosedBy::Reset, "the peer lost the connection's state");
+        if is_reset && !opened {
+            self.handle_stateless_reset(now);
         }
         self.open_held(now);
         self.update_amplification();
+    }
+
+    /// A datagram came that ends in the token in use (see [`Route::AddResetToken`]): the peer lost
+    /// the connection's state.
+    pub(crate) fn handle_stateless_reset(&mut self, now: Instant) {
+        self.tick(now);
+        if self.phase.is_open() {
+            self.vanish(ClosedBy::Reset, "the peer lost the connection's state");
+        }
     }
 
     /// Whether datagrams from this address are taken. A server's peer may move once the handshake
