@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use weftline::{
     ConnId, Connection, Dir, Endpoint, Event, Instant, SessionId, SessionRequest, StreamId,
-    config::ClientConfig, error::ReadError, h3::Fields,
+    config::ClientConfig, error::ReadError,
 };
 
 use crate::world::{App, World};
@@ -82,11 +82,18 @@ impl Transfer {
 
     fn start(&mut self, now: Instant, endpoint: &mut Endpoint) {
         let id = endpoint
-            .connect(now, World::<Node>::address(1), "sim.test", self.config.clone())
+            .connect(
+                now,
+                World::<Node>::address(1),
+                "sim.test",
+                self.config.clone(),
+            )
             .expect("the simulation's configuration is sound");
         let connection = endpoint.connection(id).expect("it was just made");
         let request = SessionRequest::new("sim.test", "/echo");
-        connection.request_session(request).expect("a new connection takes a session");
+        connection
+            .request_session(request)
+            .expect("a new connection takes a session");
         self.conn = Some(id);
     }
 
@@ -97,17 +104,27 @@ impl Transfer {
                 self.fail("a stream could not be opened");
                 return;
             };
-            self.streams.insert(id, Stream { seed: index as u8, ..Stream::default() });
+            self.streams.insert(
+                id,
+                Stream {
+                    seed: index as u8,
+                    ..Stream::default()
+                },
+            );
             self.send(connection, id);
         }
         self.send_datagrams(now, connection);
     }
 
     fn send(&mut self, connection: &mut Connection, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         while stream.sent < self.plan.bytes {
             let end = self.plan.bytes.min(stream.sent + 4096);
-            let chunk: Vec<u8> = (stream.sent..end).map(|i| pattern(i, stream.seed)).collect();
+            let chunk: Vec<u8> = (stream.sent..end)
+                .map(|i| pattern(i, stream.seed))
+                .collect();
             match connection.write(id, &chunk) {
                 Ok(written) => stream.sent += written,
                 Err(_) => return,
@@ -120,7 +137,9 @@ impl Transfer {
     }
 
     fn receive(&mut self, connection: &mut Connection, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         loop {
             match connection.read(id, usize::MAX) {
                 Ok(Some(data)) => {
@@ -151,17 +170,27 @@ impl Transfer {
 
     fn send_datagrams(&mut self, now: Instant, connection: &mut Connection) {
         let Some(session) = self.session else { return };
-        for (index, _) in self.datagrams.iter().enumerate().filter(|(_, back)| !**back) {
+        for (index, _) in self
+            .datagrams
+            .iter()
+            .enumerate()
+            .filter(|(_, back)| !**back)
+        {
             // A full queue is no failure: another round comes.
             let _ = connection.send_datagram(session, &(index as u32).to_be_bytes());
         }
-        self.resend_at = self.datagrams.contains(&false).then(|| now + RESEND_INTERVAL);
+        self.resend_at = self
+            .datagrams
+            .contains(&false)
+            .then(|| now + RESEND_INTERVAL);
     }
 
     fn receive_datagrams(&mut self, connection: &mut Connection) {
         let Some(session) = self.session else { return };
         while let Some(datagram) = connection.recv_datagram(session) {
-            let index = datagram.first_chunk().map(|bytes| u32::from_be_bytes(*bytes) as usize);
+            let index = datagram
+                .first_chunk()
+                .map(|bytes| u32::from_be_bytes(*bytes) as usize);
             match index.and_then(|index| self.datagrams.get_mut(index)) {
                 Some(back) if datagram.len() == 4 => *back = true,
                 _ => self.fail("a datagram came back changed"),
@@ -180,7 +209,9 @@ impl App for Transfer {
             self.closed = Some(reason);
             return;
         }
-        let Some(connection) = endpoint.connection(id) else { return };
+        let Some(connection) = endpoint.connection(id) else {
+            return;
+        };
         match event {
             Event::SessionReady(session, _) => self.on_ready(now, connection, session),
             Event::Readable(stream) => self.receive(connection, stream),
@@ -220,7 +251,9 @@ impl App for Transfer {
 
     fn failure(&self) -> Option<String> {
         let closed = self.closed.as_ref().filter(|_| !self.is_done());
-        self.failure.clone().or_else(|| closed.map(|reason| format!("closed: {reason:?}")))
+        self.failure
+            .clone()
+            .or_else(|| closed.map(|reason| format!("closed: {reason:?}")))
     }
 
     fn describe(&self) -> String {
@@ -230,16 +263,23 @@ impl App for Transfer {
             .map(|(id, s)| format!("{id}: {} sent, {} back", s.sent, s.received))
             .collect();
         let missing = self.datagrams.iter().filter(|back| !**back).count();
-        format!("streams [{}], {missing} datagrams missing", streams.join("; "))
+        format!(
+            "streams [{}], {missing} datagrams missing",
+            streams.join("; ")
+        )
     }
 }
 
 impl Echo {
     fn echo(connection: &mut Connection, id: StreamId) {
-        while connection.writable(id) > 0 {
-            match connection.read(id, connection.writable(id)) {
+        loop {
+            // Backpressure: read only what can be written.
+            let room = connection.writable(id);
+            if room == 0 {
+                return;
+            }
+            match connection.read(id, room) {
                 Ok(Some(chunk)) => {
-                    // It was asked first how much fits.
                     let _ = connection.write(id, &chunk);
                 }
                 Ok(None) => {
@@ -249,17 +289,17 @@ impl Echo {
                 Err(_) => return,
             }
         }
-        // So that `Writable` comes.
-        let _ = connection.write(id, &[0; 0]);
     }
 }
 
 impl App for Echo {
     fn on_event(&mut self, _: Instant, endpoint: &mut Endpoint, id: ConnId, event: Event) {
-        let Some(connection) = endpoint.connection(id) else { return };
+        let Some(connection) = endpoint.connection(id) else {
+            return;
+        };
         match event {
             Event::SessionRequested(session, _) => {
-                let _ = connection.accept_session(session, None, Fields::new());
+                let _ = connection.accept_session(session, None);
             }
             Event::Readable(stream) | Event::Writable(stream) => Self::echo(connection, stream),
             Event::Datagrams(session) => {

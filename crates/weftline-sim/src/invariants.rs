@@ -56,11 +56,18 @@ impl Invariants {
 
     pub(crate) fn after_step(&mut self, endpoint: &Endpoint) -> Result<(), Violation> {
         for (id, stats) in endpoint.all_stats() {
-            let before = self.in_flight.insert(id, stats.bytes_in_flight).unwrap_or(0);
+            let before = self
+                .in_flight
+                .insert(id, stats.bytes_in_flight)
+                .unwrap_or(0);
             let sent = stats.bytes_in_flight.saturating_sub(before);
             // Probes may go past the window, two datagrams a time-out (RFC 9002, section 7.5); and
             // a window that shrank may leave more in flight than it now allows.
-            let probes = if stats.pto_count > 0 { 2 * MAX_DATAGRAM as u64 } else { 0 };
+            let probes = if stats.pto_count > 0 {
+                2 * MAX_DATAGRAM as u64
+            } else {
+                0
+            };
             if sent > probes && stats.bytes_in_flight > stats.congestion_window + probes {
                 return violation(format!(
                     "{id:?} has {} bytes in flight, {sent} of them new, and a window of {}",

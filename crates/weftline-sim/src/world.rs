@@ -96,7 +96,13 @@ impl<A: App> World<A> {
         let links = [seeds.next_u64(), seeds.next_u64()].map(|seed| Link::new(link.clone(), seed));
         // Not at the origin, so that a deadline taken for a duration shows.
         let now = Instant::from_micros(1_000_000);
-        Self { now, seed, steps: 0, nodes, links }
+        Self {
+            now,
+            seed,
+            steps: 0,
+            nodes,
+            links,
+        }
     }
 
     /// Where a node is at the start.
@@ -160,7 +166,9 @@ impl<A: App> World<A> {
 
     /// Runs until every app is done.
     pub fn run(&mut self, limit: Duration) -> Result<(), Stuck> {
-        self.run_until(limit, |world| world.nodes.iter().all(|node| node.app.is_done()))
+        self.run_until(limit, |world| {
+            world.nodes.iter().all(|node| node.app.is_done())
+        })
     }
 
     /// Runs for `time`, whatever happens.
@@ -225,7 +233,11 @@ impl<A: App> World<A> {
                 self.links[at].send(self.now, datagram, (from, transmit.to));
             }
         }
-        let Node { endpoint, invariants, .. } = &mut self.nodes[at];
+        let Node {
+            endpoint,
+            invariants,
+            ..
+        } = &mut self.nodes[at];
         let seen = invariants.after_step(endpoint);
         self.check(seen)?;
         Ok(worked)
@@ -240,9 +252,17 @@ impl<A: App> World<A> {
                 if destination != self.nodes[to].address {
                     continue;
                 }
-                let Node { endpoint, invariants, .. } = &mut self.nodes[to];
+                let Node {
+                    endpoint,
+                    invariants,
+                    ..
+                } = &mut self.nodes[to];
                 invariants.on_received(source, &datagram);
-                let meta = RecvMeta { from: source, to: None, ecn: None };
+                let meta = RecvMeta {
+                    from: source,
+                    to: None,
+                    ecn: None,
+                };
                 endpoint.handle_datagram(self.now, meta, &mut datagram);
                 let seen = invariants.after_step(endpoint);
                 self.check(seen)?;
@@ -253,7 +273,11 @@ impl<A: App> World<A> {
 
     fn timers(&mut self) {
         for node in &mut self.nodes {
-            if node.endpoint.poll_timeout().is_some_and(|at| at <= self.now) {
+            if node
+                .endpoint
+                .poll_timeout()
+                .is_some_and(|at| at <= self.now)
+            {
                 node.endpoint.handle_timeout(self.now);
             }
             if node.app.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -264,7 +288,10 @@ impl<A: App> World<A> {
 
     fn next_time(&self) -> Option<Instant> {
         let arrivals = self.links.iter().filter_map(Link::next_arrival);
-        let timers = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout());
+        let timers = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.endpoint.poll_timeout());
         let wishes = self.nodes.iter().filter_map(|node| node.app.poll_timeout());
         arrivals.chain(timers).chain(wishes).min()
     }

@@ -14,7 +14,11 @@ use weftline_sim::{
     apps::{Echo, Node, Plan, Transfer},
 };
 
-const PLAN: Plan = Plan { streams: 4, bytes: 256 << 10, datagrams: 20 };
+const PLAN: Plan = Plan {
+    streams: 4,
+    bytes: 256 << 10,
+    datagrams: 20,
+};
 
 /// 5 % loss each way, reordering, duplication and 2 % corruption.
 fn bad_network() -> LinkConfig {
@@ -37,7 +41,10 @@ fn run(seed: u64) -> Result<u64, Stuck> {
     let server = Arc::new(server.build().expect("the defaults are sound"));
     let client = Arc::new(client.build().expect("the defaults are sound"));
     let configs = [EndpointConfig::client(), EndpointConfig::server(server)];
-    let apps = [Node::Transfer(Transfer::new(client, PLAN)), Node::Echo(Echo::default())];
+    let apps = [
+        Node::Transfer(Transfer::new(client, PLAN)),
+        Node::Echo(Echo::default()),
+    ];
     let mut world = World::new(seed, &bad_network(), configs, apps);
     world.run(Duration::from_secs(300))?;
     Ok(world.steps())
@@ -48,7 +55,8 @@ fn sessions_survive_a_bad_network() {
     let seeds: Vec<u64> = match env::var("SIM_SEED") {
         Ok(seed) => vec![seed.parse().expect("SIM_SEED is a number")],
         Err(_) => {
-            let count = env::var("SIM_SEEDS").map_or(20, |n| n.parse().expect("SIM_SEEDS is a number"));
+            let count =
+                env::var("SIM_SEEDS").map_or(20, |n| n.parse().expect("SIM_SEEDS is a number"));
             kept_seeds().into_iter().chain(0..count).collect()
         }
     };
