@@ -25,11 +25,13 @@ pub mod event;
 pub mod h3;
 mod quic;
 pub mod time;
+pub mod udp;
 pub mod wire;
 pub mod wt;
 
 pub use entropy::Entropy;
 pub use event::Event;
 pub use time::Instant;
+pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};
 pub use wt::SessionId;

@@ -1,8 +1,12 @@
 //! What the core asks of cryptography: traits only.
 //!
 //! The core never implements a cipher or a handshake. `weftline-rustls` implements these traits
-//! with rustls and ring; [`null`] (feature `test-util`) implements them without any security, so
+//! with rustls and ring; `null` (feature `test-util`) implements them without any security, so
 //! that tests and fuzzers are deterministic and reach past the handshake.
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod null;
+pub(crate) mod phase;
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;

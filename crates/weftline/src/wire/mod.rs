@@ -6,6 +6,7 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod packet;
 pub mod reader;
 pub mod stream_id;
 pub mod varint;
