@@ -1,8 +1,8 @@
 use std::{fmt, str::FromStr};
 
 use weftline::{
-    connection::SessionRequest,
     h3::{Fields, RequestHead},
+    wt::SessionRequest,
 };
 
 /// An `https` URL, taken apart.
@@ -84,11 +84,7 @@ impl Target {
 
     /// The request for a WebTransport session at this URL.
     pub fn session_request(&self) -> SessionRequest {
-        SessionRequest {
-            authority: self.authority.clone(),
-            path: self.path.clone(),
-            ..SessionRequest::default()
-        }
+        SessionRequest::new(self.authority.clone(), self.path.clone())
     }
 
     /// The head of a plain GET of this URL.
@@ -164,11 +160,17 @@ mod tests {
     fn urls_come_apart() {
         let cases = [
             ("https://a.example", ("a.example", 443, "a.example", "/")),
-            ("HTTPS://A.Example:4433/x", ("a.example", 4433, "a.example:4433", "/x")),
+            (
+                "HTTPS://A.Example:4433/x",
+                ("a.example", 4433, "a.example:4433", "/x"),
+            ),
             ("https://a:/?q=/#frag", ("a", 443, "a:", "/?q=/")),
             ("https://[::1]:7/a?b", ("::1", 7, "[::1]:7", "/a?b")),
             ("https://127.0.0.1#x", ("127.0.0.1", 443, "127.0.0.1", "/")),
-            ("https://[2001:db8::1]", ("2001:db8::1", 443, "[2001:db8::1]", "/")),
+            (
+                "https://[2001:db8::1]",
+                ("2001:db8::1", 443, "[2001:db8::1]", "/"),
+            ),
         ];
         for (url, (host, port, authority, path)) in cases {
             let expected = (host.into(), port, authority.into(), path.into());

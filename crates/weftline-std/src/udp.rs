@@ -162,8 +162,13 @@ impl<S: NonBlocking> DatagramIo for UdpIo<S> {
     fn try_send(&mut self, transmit: &Transmit, datagrams: &[u8]) -> bool {
         let Self { socket, state, .. } = self;
         let message = quinn_udp::Transmit {
-            destination: self.is_v6.then(|| mapped(transmit.to)).unwrap_or(transmit.to),
-            ecn: transmit.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+            destination: self
+                .is_v6
+                .then(|| mapped(transmit.to))
+                .unwrap_or(transmit.to),
+            ecn: transmit
+                .ecn
+                .and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
             contents: datagrams,
             segment_size: transmit.segment,
             src_ip: transmit.from.filter(|ip| !ip.is_unspecified()),
