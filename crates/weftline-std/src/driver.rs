@@ -9,7 +9,7 @@ use std::{
 use mio::{Interest, Poll, Token, Waker};
 use quinn_udp::UdpSockRef;
 use weftline::{
-    Event,
+    Event, Instant,
     driver::Pump,
     endpoint::{ConnId, Endpoint},
 };
@@ -27,7 +27,7 @@ use crate::{Clock, IoStats, NonBlocking, UdpIo};
 /// driver.run(|endpoint, happened| {
 ///     if let Happened::Event(id, Event::SessionRequested(session, _)) = happened {
 ///         if let Some(connection) = endpoint.connection(id) {
-///             let _ = connection.accept_session(session, None, &weftline::h3::Fields::new());
+///             let _ = connection.accept_session(session, None, weftline::h3::Fields::new());
 ///         }
 ///     }
 ///     ControlFlow::Continue(())
@@ -101,6 +101,11 @@ impl Driver {
     /// sent by the next turn.
     pub fn endpoint(&mut self) -> &mut Endpoint {
         &mut self.endpoint
+    }
+
+    /// What the driver's clock shows.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// The socket's own address.

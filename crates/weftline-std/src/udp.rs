@@ -62,6 +62,21 @@ pub struct IoStats {
     pub errors: u64,
 }
 
+/// For loops that watch nothing, or watch by themselves.
+impl NonBlocking for std::net::UdpSocket {
+    fn as_udp(&self) -> UdpSockRef<'_> {
+        self.into()
+    }
+
+    fn try_recv<R>(&self, receive: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        receive()
+    }
+
+    fn try_send<R>(&self, send: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        send()
+    }
+}
+
 impl<S: NonBlocking> UdpIo<S> {
     /// Takes a socket over and makes it non-blocking.
     pub fn new(socket: S, local: SocketAddr) -> io::Result<Self> {
@@ -162,10 +177,10 @@ impl<S: NonBlocking> DatagramIo for UdpIo<S> {
     fn try_send(&mut self, transmit: &Transmit, datagrams: &[u8]) -> bool {
         let Self { socket, state, .. } = self;
         let message = quinn_udp::Transmit {
-            destination: self
-                .is_v6
-                .then(|| mapped(transmit.to))
-                .unwrap_or(transmit.to),
+            destination: match self.is_v6 {
+                true => mapped(transmit.to),
+                false => transmit.to,
+            },
             ecn: transmit
                 .ecn
                 .and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
