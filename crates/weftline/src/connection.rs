@@ -271,7 +271,9 @@ impl Connection {
     /// [`Event::Connected`].
     pub fn request(&mut self, head: &RequestHead) -> Result<StreamId, RequestError> {
         if self.wt.is_session_request(head) {
-            return Err(RequestError::Invalid("a session: that is request_session's"));
+            return Err(RequestError::Invalid(
+                "a session: that is request_session's",
+            ));
         }
         self.h3.send_request(&mut self.quic, head, false)
     }
@@ -401,7 +403,13 @@ impl Connection {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
         let grease = entropy.public_u64();
-        let mut setup = setup(&config.transport, &config.limits, meta.from, reset_key, entropy);
+        let mut setup = setup(
+            &config.transport,
+            &config.limits,
+            meta.from,
+            reset_key,
+            entropy,
+        );
         setup.local = meta.to;
         let quic = quic::Connection::new_server(setup, &*config.crypto, original, peer)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
@@ -435,7 +443,10 @@ impl Connection {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.quic.poll_timeout(), self.wt.timeout()].into_iter().flatten().min()
+        [self.quic.poll_timeout(), self.wt.timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {

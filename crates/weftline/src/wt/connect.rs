@@ -39,9 +39,10 @@ impl Layer {
                     }
                     READ_SIZE
                 }
-                State::Held | State::Offered => {
-                    self.limits.capsule.saturating_sub(session.input.early.len())
-                }
+                State::Held | State::Offered => self
+                    .limits
+                    .capsule
+                    .saturating_sub(session.input.early.len()),
                 State::Queued | State::Requested | State::Closed => return,
             };
             if max == 0 || session.input.early_end {
@@ -106,7 +107,9 @@ impl Layer {
             let Some(session) = self.sessions.get_mut(&id) else {
                 return;
             };
-            let strict = session.dialect.is_some_and(|dialect| dialect.rules().strict_close);
+            let strict = session
+                .dialect
+                .is_some_and(|dialect| dialect.rules().strict_close);
             if session.input.closed {
                 if strict {
                     let what = "data behind the close capsule";
@@ -135,7 +138,10 @@ impl Layer {
                 session.input.closed = true;
                 session.output.finish = true;
                 let by_us = session.output.close.is_some()
-                    || session.report.as_ref().is_some_and(|r| r.by == ClosedBy::Local);
+                    || session
+                        .report
+                        .as_ref()
+                        .is_some_and(|r| r.by == ClosedBy::Local);
                 if !by_us {
                     self.wind_down(io, id, Input::PeerClose, None);
                     let report = closed(ClosedBy::Peer, code, &reason, None);
@@ -186,7 +192,11 @@ impl Layer {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let at_end = session.input.inbox.as_ref().map_or(Ok(()), |inbox| inbox.on_end());
+        let at_end = session
+            .input
+            .inbox
+            .as_ref()
+            .map_or(Ok(()), |inbox| inbox.on_end());
         if let Err(fault) = at_end
             && !session.input.closed
         {
@@ -196,7 +206,10 @@ impl Layer {
         // Without a close capsule it is as with one of code 0 and no reason.
         let report = self.report_or(id, closed(ClosedBy::Peer, 0, "", None));
         self.flush(io, id);
-        let unsaid = self.sessions.get(&id).is_some_and(|session| session.output.finish);
+        let unsaid = self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| session.output.finish);
         if unsaid {
             io.h3.reset(io.quic, id.stream(), error_code::H3_NO_ERROR);
         }
@@ -205,7 +218,8 @@ impl Layer {
 
     /// The peer reset its side of the CONNECT stream.
     fn on_reset(&mut self, io: &mut Io<'_>, id: SessionId, code: u64) {
-        io.h3.cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
+        io.h3
+            .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
         let report = self.report_or(id, closed(ClosedBy::Peer, 0, "", Some(code)));
         self.end(io, id, Input::PeerReset, report);
     }
@@ -235,7 +249,11 @@ impl Said {
 fn next_capsule(session: &Session, congested: bool) -> Option<(Vec<u8>, Said)> {
     let mut out = Vec::new();
     if !session.is_open() {
-        return session.output.close.clone().map(|capsule| (capsule, Said::Close));
+        return session
+            .output
+            .close
+            .clone()
+            .map(|capsule| (capsule, Said::Close));
     }
     if session.output.drain {
         capsules::encode_drain(&mut out);

@@ -16,7 +16,10 @@ use crate::{
     error::{Fault, RequestError, SessionError},
     event::{ClosedBy, Event, SessionClosed, SessionReady},
     h3::{self, Fields, RequestHead, ResponseHead},
-    wire::{Dir, Side, StreamId, h3::{Settings, error_code}},
+    wire::{
+        Dir, Side, StreamId,
+        h3::{Settings, error_code},
+    },
 };
 
 impl Layer {
@@ -52,7 +55,8 @@ impl Layer {
             }
         };
         let id = SessionId(reserved);
-        let deadline = (self.phase != Phase::Handshake).then(|| self.now + self.limits.session_timeout);
+        let deadline =
+            (self.phase != Phase::Handshake).then(|| self.now + self.limits.session_timeout);
         let session = Session::new(State::Queued, Asked::Request(Box::new(request)), deadline);
         self.sessions.insert(id, session);
         if let Phase::Ready(Ok(dialect)) = self.phase {
@@ -69,12 +73,17 @@ impl Layer {
         protocol: Option<&str>,
         fields: &Fields,
     ) -> Result<(), SessionError> {
-        let session = self.sessions.get_mut(&id).ok_or(SessionError::UnknownSession)?;
+        let session = self
+            .sessions
+            .get_mut(&id)
+            .ok_or(SessionError::UnknownSession)?;
         let (State::Offered, Asked::Head(head)) = (session.state, &session.asked) else {
             return Err(SessionError::WrongState);
         };
         let response = negotiate::response_head(head, protocol, fields)?;
-        io.h3.send_response(io.quic, id.stream(), &response, false).map_err(session_error)?;
+        io.h3
+            .send_response(io.quic, id.stream(), &response, false)
+            .map_err(session_error)?;
         session.protocol = protocol.map(String::from);
         self.establish(io, id);
         self.begin(io, id);
@@ -97,7 +106,9 @@ impl Layer {
             return Err(SessionError::Invalid("a status that refuses nothing"));
         }
         let response = ResponseHead { status, fields };
-        io.h3.send_response(io.quic, id.stream(), &response, true).map_err(session_error)?;
+        io.h3
+            .send_response(io.quic, id.stream(), &response, true)
+            .map_err(session_error)?;
         io.h3.stop(io.quic, id.stream(), error_code::H3_NO_ERROR);
         self.end(io, id, Input::Refused, None);
         Ok(())
@@ -112,7 +123,10 @@ impl Layer {
         code: u32,
         reason: &str,
     ) -> Result<(), SessionError> {
-        let session = self.sessions.get_mut(&id).ok_or(SessionError::UnknownSession)?;
+        let session = self
+            .sessions
+            .get_mut(&id)
+            .ok_or(SessionError::UnknownSession)?;
         let report = closed(ClosedBy::Local, code, reason, None);
         match session.state {
             State::Queued => {
@@ -120,7 +134,8 @@ impl Layer {
                 self.end(io, id, Input::Close, Some(report));
             }
             State::Requested => {
-                io.h3.cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
+                io.h3
+                    .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
                 self.end(io, id, Input::Close, Some(report));
             }
             State::Open => {
@@ -144,7 +159,10 @@ impl Layer {
         io: &mut Io<'_>,
         id: SessionId,
     ) -> Result<(), SessionError> {
-        let session = self.sessions.get_mut(&id).ok_or(SessionError::UnknownSession)?;
+        let session = self
+            .sessions
+            .get_mut(&id)
+            .ok_or(SessionError::UnknownSession)?;
         if !session.is_open() {
             return Err(SessionError::WrongState);
         }
@@ -232,13 +250,15 @@ impl Layer {
     pub(super) fn on_request(&mut self, io: &mut Io<'_>, id: SessionId, head: RequestHead) {
         // The exact limit is known with the settings.
         if self.live() >= self.limits.sessions || self.going_away {
-            io.h3.cancel(io.quic, id.stream(), error_code::H3_REQUEST_REJECTED);
+            io.h3
+                .cancel(io.quic, id.stream(), error_code::H3_REQUEST_REJECTED);
             self.drop_streams(io, id, dialect::WT_BUFFERED_STREAM_REJECTED);
             return self.pending.on_ended(id, dialect::WT_SESSION_GONE);
         }
         let deadline = self.now + self.limits.early_timeout;
         let asked = Asked::Head(Box::new(head));
-        self.sessions.insert(id, Session::new(State::Held, asked, Some(deadline)));
+        self.sessions
+            .insert(id, Session::new(State::Held, asked, Some(deadline)));
         if matches!(self.phase, Phase::Ready(_)) {
             self.offer(io, id);
         }
@@ -253,9 +273,12 @@ impl Layer {
             return;
         };
         if !(200..=299).contains(&response.status) {
-            io.h3.cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
+            io.h3
+                .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
             self.end(io, id, Input::Refused, None);
-            return io.events.push_back(Event::SessionRejected(id, Box::new(response)));
+            return io
+                .events
+                .push_back(Event::SessionRejected(id, Box::new(response)));
         }
         let offered = match &session.asked {
             Asked::Protocols(protocols) => &protocols[..],
@@ -272,7 +295,8 @@ impl Layer {
             protocol,
             dialect,
         };
-        io.events.push_back(Event::SessionReady(id, Box::new(ready)));
+        io.events
+            .push_back(Event::SessionReady(id, Box::new(ready)));
         self.begin(io, id);
     }
 
@@ -289,11 +313,13 @@ impl Layer {
                 self.pump(io, id);
             }
             State::Held => {
-                io.h3.cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
+                io.h3
+                    .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
                 self.end(io, id, Input::PeerStop, None);
             }
             State::Offered => {
-                io.h3.cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
+                io.h3
+                    .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
                 self.end(io, id, Input::PeerStop, Some(report));
             }
             State::Queued | State::Requested | State::Closing | State::Closed => {}
@@ -318,13 +344,15 @@ impl Layer {
                 let report = late("the server's SETTINGS did not come");
                 return self.end(io, id, Input::Timeout, report);
             }
-            State::Requested => {
-                (error_code::H3_REQUEST_CANCELLED, late("the server did not answer"))
-            }
+            State::Requested => (
+                error_code::H3_REQUEST_CANCELLED,
+                late("the server did not answer"),
+            ),
             State::Held => (error_code::H3_REQUEST_REJECTED, None),
-            State::Offered => {
-                (error_code::H3_REQUEST_REJECTED, late("the request was not answered"))
-            }
+            State::Offered => (
+                error_code::H3_REQUEST_REJECTED,
+                late("the request was not answered"),
+            ),
             State::Closing => (error_code::H3_REQUEST_CANCELLED, session.report.take()),
             State::Open | State::Closed => return session.deadline = None,
         };
@@ -385,7 +413,11 @@ impl Layer {
 
     /// What the application is to hear of an end: nothing when it knows already, and what was
     /// prepared rather than `other`. A request that was only held it never saw.
-    pub(super) fn report_or(&mut self, id: SessionId, other: SessionClosed) -> Option<SessionClosed> {
+    pub(super) fn report_or(
+        &mut self,
+        id: SessionId,
+        other: SessionClosed,
+    ) -> Option<SessionClosed> {
         let session = self.sessions.get_mut(&id)?;
         match session.state {
             State::Closing => session.report.take(),
@@ -420,7 +452,8 @@ impl Layer {
     /// Server: the client's settings are there, so the request can be judged.
     fn offer(&mut self, io: &mut Io<'_>, id: SessionId) {
         let takes_datagrams = io.quic.max_datagram_len().is_some();
-        let (Some(session), Some(settings)) = (self.sessions.get(&id), io.h3.peer_settings()) else {
+        let (Some(session), Some(settings)) = (self.sessions.get(&id), io.h3.peer_settings())
+        else {
             return;
         };
         let (State::Held, Asked::Head(head)) = (session.state, &session.asked) else {
@@ -442,7 +475,8 @@ impl Layer {
         };
         let head = head.clone();
         if self.live() > self.session_limit(io, dialect) && self.is_last(id) {
-            io.h3.cancel(io.quic, stream, error_code::H3_REQUEST_REJECTED);
+            io.h3
+                .cancel(io.quic, stream, error_code::H3_REQUEST_REJECTED);
             return self.end(io, id, Input::Refused, None);
         }
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -460,7 +494,11 @@ impl Layer {
             status,
             fields: Fields::new(),
         };
-        if io.h3.send_response(io.quic, id.stream(), &response, true).is_ok() {
+        if io
+            .h3
+            .send_response(io.quic, id.stream(), &response, true)
+            .is_ok()
+        {
             io.h3.stop(io.quic, id.stream(), error_code::H3_NO_ERROR);
         }
         self.end(io, id, Input::Refused, None);
@@ -493,12 +531,18 @@ impl Layer {
 
     /// Sessions that count, those waiting among them.
     fn live(&self) -> usize {
-        self.sessions.values().filter(|session| session.state.is_live()).count()
+        self.sessions
+            .values()
+            .filter(|session| session.state.is_live())
+            .count()
     }
 
     /// Whether no session that counts came after this one.
     fn is_last(&self, id: SessionId) -> bool {
-        let live = self.sessions.iter().filter(|(_, session)| session.state.is_live());
+        let live = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.state.is_live());
         live.map(|(id, _)| *id).next_back() == Some(id)
     }
 

@@ -188,7 +188,10 @@ impl Layer {
 
     /// The next time at which something is given up.
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        let sessions = self.sessions.values().filter_map(|session| session.deadline);
+        let sessions = self
+            .sessions
+            .values()
+            .filter_map(|session| session.deadline);
         let pending = self.pending.timeout(|id| self.sessions.contains_key(&id));
         sessions.chain(pending).min()
     }
@@ -225,13 +228,19 @@ impl Layer {
 
     /// Sessions that are established.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionId> {
-        let open = self.sessions.iter().filter(|(_, session)| session.is_open());
+        let open = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.is_open());
         open.map(|(id, _)| *id)
     }
 
     /// Bytes held on the peer's behalf.
     pub(crate) fn accounted_bytes(&self) -> usize {
-        let early = self.sessions.values().map(|session| session.input.early.len());
+        let early = self
+            .sessions
+            .values()
+            .map(|session| session.input.early.len());
         let streams = self.streams.len() * (size_of::<Stream>() + size_of::<StreamId>());
         early.sum::<usize>() + streams + self.datagram_bytes + self.pending.accounted_bytes()
     }
@@ -263,7 +272,9 @@ impl Layer {
     }
 
     fn open_session(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.get_mut(&id).filter(|session| session.is_open())
+        self.sessions
+            .get_mut(&id)
+            .filter(|session| session.is_open())
     }
 
     /// Whether a session that is not known may be about to come: on a client none can.
@@ -271,6 +282,3 @@ impl Layer {
         self.side == Side::Server && self.pending.ended_with(id).is_none()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,9 +9,9 @@ use super::{
     dialect::{self, Rules},
 };
 use crate::{
+    config::Limits,
     error::{Fault, SessionError},
     h3::{Fields, RequestHead, ResponseHead},
-    config::Limits,
     wire::{
         Side, StreamId,
         h3::{Settings, error_code},
@@ -116,8 +116,11 @@ pub(super) fn session_limit(
         return limits.sessions.min(1);
     }
     let rules = dialect.rules();
-    let announced = (side == Side::Client && rules.setting_max > 1).then(|| peer.get(rules.setting));
-    let announced = announced.flatten().and_then(|number| usize::try_from(number).ok());
+    let announced =
+        (side == Side::Client && rules.setting_max > 1).then(|| peer.get(rules.setting));
+    let announced = announced
+        .flatten()
+        .and_then(|number| usize::try_from(number).ok());
     announced.map_or(limits.sessions, |number| number.min(limits.sessions))
 }
 

@@ -268,7 +268,10 @@ impl Layer {
 
     /// Writers that waited for the session's credit may go on.
     pub(super) fn wake_writers(&mut self, io: &mut Io<'_>, session: SessionId) {
-        let waiting = self.streams.iter_mut().filter(|(_, s)| s.session == session && s.waits);
+        let waiting = self
+            .streams
+            .iter_mut()
+            .filter(|(_, s)| s.session == session && s.waits);
         for (&id, stream) in waiting {
             stream.waits = false;
             io.events.push_back(Event::Writable(id));
