@@ -18,6 +18,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
+mod connection;
 pub mod crypto;
 pub mod entropy;
 pub mod error;
@@ -29,8 +30,10 @@ pub mod udp;
 pub mod wire;
 pub mod wt;
 
+pub use connection::Connection;
 pub use entropy::Entropy;
 pub use event::Event;
+pub use quic::Stats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

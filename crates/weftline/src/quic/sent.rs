@@ -2,6 +2,10 @@
 
 use alloc::vec::Vec;
 
+mod packets;
+
+pub(crate) use packets::{SentPacket, SentPackets, SentState};
+
 use crate::wire::{Dir, StreamId};
 
 /// A frame as remembered until its packet is acknowledged or lost. It holds no payload: what must

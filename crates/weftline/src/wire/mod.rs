@@ -6,8 +6,13 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod frame;
+pub mod h3;
 pub mod packet;
+pub mod params;
+pub mod qpack;
 pub mod reader;
+pub mod sf;
 pub mod stream_id;
 pub mod varint;
 pub mod writer;

@@ -17,7 +17,7 @@ pub mod number;
 pub mod protected;
 pub mod retry;
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;
 pub mod version;
 
 pub use header::{HeaderLayout, LongHeader, LongKind, ShortHeader};

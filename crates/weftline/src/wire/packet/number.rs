@@ -139,6 +139,8 @@ mod tests {
         // Exactly half a window ahead is ahead, half a window behind is not behind.
         assert_eq!(expand(0x80, Some(0xff)), 0x180);
         assert_eq!(expand(0x81, Some(0xff)), 0x81);
+        assert_eq!(expand(0, Some(0x17f)), 0x200);
+        assert_eq!(expand(0, Some(0x17e)), 0x100);
         for largest in [(1 << 62) - 1, u64::MAX] {
             for len in 1..=4 {
                 let _ = TruncatedNumber::with_len(0, len).expand(Some(largest));

@@ -8,7 +8,7 @@ use super::version::{V1, V2};
 use super::*;
 use crate::wire::{Cid, NoRoom, Writer};
 
-pub(super) fn hex(text: &str) -> Vec<u8> {
+pub(in crate::wire) fn hex(text: &str) -> Vec<u8> {
     (0..text.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())

@@ -1,0 +1,96 @@
+//! What must hold after every step of a simulation.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
+
+use weftline::{Endpoint, wire::packet};
+
+/// Watches one endpoint from outside.
+#[derive(Default)]
+pub(crate) struct Invariants {
+    paths: BTreeMap<SocketAddr, Path>,
+}
+
+/// What went over the path to one address.
+#[derive(Default)]
+struct Path {
+    received: u64,
+    sent: u64,
+    /// The peer has shown that it receives at this address: it was we who wrote first, or a
+    /// Handshake or 1-RTT packet came (RFC 9000, section 8.1).
+    validated: bool,
+}
+
+/// A broken invariant.
+#[derive(Debug)]
+pub(crate) struct Violation(String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Invariants {
+    pub(crate) fn on_received(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let path = self.paths.entry(from).or_default();
+        path.received += datagram.len() as u64;
+        path.validated |= proves_address(datagram);
+    }
+
+    pub(crate) fn on_sent(&mut self, to: SocketAddr, datagram: &[u8]) -> Result<(), Violation> {
+        let path = self.paths.entry(to).or_default();
+        path.validated |= path.received == 0;
+        path.sent += datagram.len() as u64;
+        if !path.validated && path.sent > 3 * path.received {
+            return violation(format!(
+                "{} bytes sent to {to}, which is not validated and sent {}",
+                path.sent, path.received
+            ));
+        }
+        if datagram.len() > MAX_DATAGRAM {
+            return violation(format!("a datagram of {} bytes", datagram.len()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn after_step(&mut self, endpoint: &mut Endpoint) -> Result<(), Violation> {
+        for (id, stats) in endpoint.all_stats() {
+            // Probes may go past the window: two datagrams a time-out (RFC 9002, section 7.5), and
+            // the window may shrink below what is in flight.
+            if stats.sent_past_window > 0 {
+                return violation(format!(
+                    "{id:?} sent {} bytes past its congestion window of {}",
+                    stats.sent_past_window, stats.congestion_window
+                ));
+            }
+            if stats.memory > MAX_MEMORY {
+                return violation(format!("{id:?} holds {} bytes", stats.memory));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a datagram starts with a Handshake or 1-RTT packet.
+fn proves_address(datagram: &[u8]) -> bool {
+    match packet::Packet::parse(datagram, CID_LEN) {
+        Ok(packet::Packet::Protected(header)) => matches!(
+            header.kind,
+            packet::PacketType::Handshake | packet::PacketType::OneRtt
+        ),
+        _ => false,
+    }
+}
+
+fn violation(what: String) -> Result<(), Violation> {
+    Err(Violation(what))
+}
+
+/// The size every path carries; discovery of larger ones is not built.
+const MAX_DATAGRAM: usize = 1200;
+
+/// What the default limits allow one connection to hold: receive and send buffers, datagrams,
+/// reassembly, handshake and bookkeeping.
+const MAX_MEMORY: usize = 32 << 20;
+
+const CID_LEN: usize = 8;

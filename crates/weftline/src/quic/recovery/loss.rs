@@ -1,0 +1,258 @@
+//! Acknowledgements and what they say of losses (RFC 9002, sections 6.1 and 7.6, appendix A.7,
+//! A.10 and B).
+
+use core::{ops::RangeInclusive, time::Duration};
+
+use super::{GRANULARITY, Outcome, Recovery, SpaceId};
+use crate::{
+    error::{Fault, TransportCode},
+    quic::{
+        congestion::{AckedPacket, Cause},
+        sent::{SentPacket, SentState},
+    },
+    time::Instant,
+    wire::{Side, frame::EcnCounts},
+};
+
+/// An ACK frame.
+#[derive(Debug)]
+pub(crate) struct Ack<R> {
+    pub(crate) largest: u64,
+    /// How long the peer says it waited, by its exponent.
+    pub(crate) delay: Duration,
+    /// What is acknowledged, from the largest down.
+    pub(crate) ranges: R,
+    pub(crate) ecn: Option<EcnCounts>,
+}
+
+impl Recovery {
+    /// Takes an ACK frame that came in `id`. The work is bounded by the packets it newly
+    /// acknowledges and the ranges looked at, of which there are no more than [`RANGES_MAX`].
+    pub(crate) fn on_ack<R>(
+        &mut self,
+        now: Instant,
+        id: SpaceId,
+        ack: Ack<R>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Fault>
+    where
+        R: Iterator<Item = RangeInclusive<u64>>,
+    {
+        let space = &mut self.spaces[id as usize];
+        if ack.largest >= space.sent.next_number() {
+            return Err(UNSENT);
+        }
+        self.newly_acked.clear();
+        for range in ack.ranges.take(RANGES_MAX) {
+            space
+                .sent
+                .ack_range(range, &mut self.newly_acked, &mut outcome.acked)?;
+        }
+        let raised = space.largest_acked.is_none_or(|old| ack.largest > old);
+        if raised {
+            space.largest_acked = Some(ack.largest);
+        }
+        let newest = self.newly_acked.iter().max_by_key(|packet| packet.number);
+        let Some(&newest) = newest else {
+            return Ok(());
+        };
+        space.newest_acked_sent = space.newest_acked_sent.max(Some(newest.time));
+        self.last_progress = self.last_progress.max(now);
+
+        let flying = self.newly_acked.iter().filter(|packet| packet.in_flight);
+        let current = flying.filter(|packet| packet.number >= self.path_start_of(id));
+        let bytes: u64 = current.map(|packet| u64::from(packet.size)).sum();
+        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
+
+        if newest.number == ack.largest && newest.number >= self.path_start_of(id) {
+            self.sample_rtt(now, id, newest, ack.delay);
+            self.process_ecn(now, id, newest, ack.ecn, raised);
+        }
+        self.detect_lost(now, id, outcome);
+        self.credit_acked(now, id);
+
+        if self.side == Side::Client && id == SpaceId::Handshake {
+            self.peer_validated_address = true;
+        }
+        if self.peer_validated_address {
+            self.pto_count = 0;
+        }
+        Ok(())
+    }
+
+    /// The largest packet number was newly acknowledged: that is a round trip, if the frame
+    /// acknowledges anything that the peer had to answer soon (RFC 9002, section 5.1).
+    fn sample_rtt(&mut self, now: Instant, id: SpaceId, newest: SentPacket, delay: Duration) {
+        if !self.newly_acked.iter().any(|packet| packet.ack_eliciting) {
+            return;
+        }
+        let delay = match id {
+            // These are not delayed.
+            SpaceId::Initial => Duration::ZERO,
+            _ if self.handshake_confirmed => delay.min(self.peer_max_ack_delay),
+            _ => delay,
+        };
+        let sample = now.saturating_since(newest.time);
+        self.rtt.update(now, sample, delay);
+    }
+
+    fn process_ecn(
+        &mut self,
+        now: Instant,
+        id: SpaceId,
+        newest: SentPacket,
+        counts: Option<EcnCounts>,
+        raised: bool,
+    ) {
+        // Reports out of order prove nothing.
+        if !raised {
+            return;
+        }
+        let marked = self.newly_acked.iter().filter(|packet| packet.ect).count();
+        if self.ecn.on_ack(id, counts, marked as u64) {
+            self.controller
+                .on_congestion_event(now, newest.time, Cause::Ecn);
+        }
+    }
+
+    /// Tells the controller of what arrived. It comes after losses: these begin a recovery period
+    /// in which the window does not grow.
+    fn credit_acked(&mut self, now: Instant, id: SpaceId) {
+        let path_start = self.path_start_of(id);
+        for packet in self.newly_acked.drain(..) {
+            if !packet.in_flight || packet.number < path_start {
+                continue;
+            }
+            self.controller.on_ack(&AckedPacket {
+                now,
+                sent: packet.time,
+                bytes: packet.size,
+                rtt: &self.rtt,
+                app_limited: !self.window_used,
+            });
+        }
+    }
+
+    /// Declares lost what an acknowledged packet overtook by three packets or by time, and sets
+    /// the time for the rest.
+    pub(super) fn detect_lost(&mut self, now: Instant, id: SpaceId, outcome: &mut Outcome) {
+        let path_start = self.path_start_of(id);
+        let mut streak = LossStreak::new(self.persistent_from(id), self.persistent_duration());
+        let mut newest_lost = None;
+        let loss_delay = self.rtt.loss_delay();
+        let space = &mut self.spaces[id as usize];
+        space.loss_time = None;
+        let Some(largest_acked) = space.largest_acked else {
+            return;
+        };
+        let mut index = 0;
+        while let Some((packet, state)) = space.sent.get(index) {
+            if packet.number > largest_acked {
+                break;
+            }
+            match state {
+                SentState::Acked => streak.on_acked(),
+                SentState::Skipped | SentState::Lost => {}
+                SentState::Outstanding => {
+                    let lost_at = packet.time + loss_delay;
+                    let overtaken = match largest_acked - packet.number {
+                        0..PACKET_THRESHOLD => false,
+                        // A number left out is no packet that overtook this one.
+                        PACKET_THRESHOLD => !space.sent.skipped_after(index, OVERTAKERS),
+                        _ => true,
+                    };
+                    if overtaken || lost_at <= now {
+                        space.sent.lose(index, &mut outcome.lost);
+                        self.lost_packets += 1;
+                        if packet.in_flight && packet.number >= path_start {
+                            let bytes = u64::from(packet.size);
+                            self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
+                            newest_lost = newest_lost.max(Some(packet.time));
+                            streak.on_lost(packet);
+                        }
+                    } else if packet.in_flight {
+                        // What comes after it was sent later and overtaken by less.
+                        space.loss_time = Some(lost_at);
+                        break;
+                    }
+                }
+            }
+            index += 1;
+        }
+        space.sent.trim();
+        if let Some(sent) = newest_lost {
+            self.controller.on_congestion_event(now, sent, Cause::Loss);
+            if streak.is_persistent {
+                self.controller
+                    .on_congestion_event(now, sent, Cause::Persistent);
+                self.rtt.on_persistent_congestion();
+            }
+        }
+    }
+
+    /// Only packets sent after this time count towards persistent congestion: there was a
+    /// round-trip sample by then, and nothing sent later in another space has arrived. `None`
+    /// when none count.
+    fn persistent_from(&self, id: SpaceId) -> Option<Instant> {
+        let others = SpaceId::ALL.into_iter().filter(|&other| other != id);
+        let arrived = others.filter_map(|other| self.space(other).newest_acked_sent);
+        let sampled = self.rtt.first_sample()?;
+        Some(arrived.fold(sampled, Instant::max))
+    }
+
+    /// Three probe timeouts, the peer's delay always included (RFC 9002, section 7.6.1).
+    fn persistent_duration(&self) -> Duration {
+        self.pto(SpaceId::Data)
+            .max(GRANULARITY)
+            .saturating_mul(PERSISTENT_THRESHOLD)
+    }
+}
+
+/// Looks, among packets in the order they were sent, for two lost ones far enough apart with
+/// nothing acknowledged in between.
+#[derive(Debug)]
+struct LossStreak {
+    after: Option<Instant>,
+    duration: Duration,
+    start: Option<Instant>,
+    is_persistent: bool,
+}
+
+impl LossStreak {
+    const fn new(after: Option<Instant>, duration: Duration) -> Self {
+        Self {
+            after,
+            duration,
+            start: None,
+            is_persistent: false,
+        }
+    }
+
+    fn on_acked(&mut self) {
+        self.start = None;
+    }
+
+    fn on_lost(&mut self, packet: SentPacket) {
+        if !packet.ack_eliciting || self.after.is_none_or(|after| packet.time <= after) {
+            return;
+        }
+        let start = *self.start.get_or_insert(packet.time);
+        self.is_persistent |= packet.time.saturating_since(start) > self.duration;
+    }
+}
+
+/// `kPacketThreshold`.
+const PACKET_THRESHOLD: u64 = 3;
+const OVERTAKERS: usize = PACKET_THRESHOLD as usize;
+
+/// `kPersistentCongestionThreshold`.
+const PERSISTENT_THRESHOLD: u32 = 3;
+
+/// Ranges of an ACK frame that are looked at; what older ones say, a later frame may repeat.
+const RANGES_MAX: usize = 256;
+
+const UNSENT: Fault = Fault::Transport {
+    code: TransportCode::ProtocolViolation,
+    frame: 0x02,
+    reason: "acknowledgement of a packet that was never sent",
+};

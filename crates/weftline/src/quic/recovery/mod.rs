@@ -1,0 +1,381 @@
+//! Loss recovery (RFC 9002): what was sent, what of it arrived, when to probe, and how much and
+//! how fast to send.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::time::Duration;
+
+mod ecn;
+mod loss;
+mod pacer;
+mod rtt;
+mod skip;
+mod timer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use loss::Ack;
+pub(crate) use rtt::{GRANULARITY, Rtt};
+
+use self::{ecn::EcnValidator, pacer::Pacer, skip::SkipPlan};
+use super::{
+    congestion::Controller,
+    sent::{SentFrame, SentFrames, SentPacket, SentPackets},
+};
+use crate::{time::Instant, wire::Side};
+
+/// A packet number space (RFC 9000, section 12.3).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum SpaceId {
+    Initial,
+    Handshake,
+    /// 1-RTT packets ("Application Data").
+    Data,
+}
+
+impl SpaceId {
+    pub(crate) const ALL: [Self; 3] = [Self::Initial, Self::Handshake, Self::Data];
+}
+
+/// What a connection's recovery starts with.
+#[derive(Debug)]
+pub(crate) struct RecoveryConfig {
+    pub(crate) side: Side,
+    pub(crate) initial_rtt: Duration,
+    pub(crate) max_datagram_size: u16,
+    /// `Limits::sent_packets`.
+    pub(crate) max_sent_packets: usize,
+    /// In its first state; each new path starts with a copy.
+    pub(crate) controller: Box<dyn Controller>,
+}
+
+/// A packet just sent, for [`Recovery::on_packet_sent`].
+#[derive(Debug)]
+pub(crate) struct PacketSent<'a> {
+    /// Bytes of the whole packet, header and tag included.
+    pub(crate) size: u16,
+    pub(crate) ack_eliciting: bool,
+    /// It holds more than ACK and CONNECTION_CLOSE frames.
+    pub(crate) in_flight: bool,
+    /// Its datagram is marked ECT(0).
+    pub(crate) ect: bool,
+    pub(crate) frames: &'a SentFrames,
+}
+
+/// What became of sent frames. The caller drains it and hands it in again.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) acked: Vec<SentFrame>,
+    pub(crate) lost: Vec<SentFrame>,
+}
+
+/// Loss recovery of one connection, on its current path.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    side: Side,
+    spaces: [Space; 3],
+    rtt: Rtt,
+    initial_rtt: Duration,
+    controller: Box<dyn Controller>,
+    /// The controller that a new path starts with.
+    fresh_controller: Box<dyn Controller>,
+    pacer: Pacer,
+    ecn: EcnValidator,
+    skip: SkipPlan,
+    max_datagram_size: u16,
+    max_sent_packets: usize,
+    bytes_in_flight: u64,
+    /// The window is in use: what is acknowledged now shows that the path carries it.
+    window_used: bool,
+    /// The first 1-RTT packet sent on the current path. What was sent before tells nothing about
+    /// this path (RFC 9000, section 9.4).
+    path_start: u64,
+    peer_max_ack_delay: Duration,
+    /// The client knows that the server has validated its address.
+    peer_validated_address: bool,
+    handshake_keys: bool,
+    handshake_confirmed: bool,
+    /// A server that may send nothing before it receives more (RFC 9000, section 8.1).
+    amplification_blocked: bool,
+    /// Probe timeouts since the last acknowledgement.
+    pto_count: u32,
+    last_pto: Instant,
+    /// When something last went forward; the client's probes against deadlock count from here.
+    last_progress: Instant,
+    lost_packets: u64,
+    /// Packets that the ACK frame being handled acknowledges; empty in between.
+    newly_acked: Vec<SentPacket>,
+}
+
+/// What is particular to a packet number space.
+#[derive(Debug, Default)]
+struct Space {
+    sent: SentPackets,
+    largest_acked: Option<u64>,
+    /// The latest time at which a packet since acknowledged was sent.
+    newest_acked_sent: Option<Instant>,
+    last_eliciting_sent: Instant,
+    /// When the oldest packet that was overtaken counts as lost.
+    loss_time: Option<Instant>,
+    /// Packets to send as probes, past the congestion window.
+    probes: u8,
+    /// Packets sent since the last that elicits an acknowledgement.
+    silent_run: u32,
+}
+
+impl Recovery {
+    pub(crate) fn new(now: Instant, config: RecoveryConfig) -> Self {
+        Self {
+            side: config.side,
+            spaces: Default::default(),
+            rtt: Rtt::new(config.initial_rtt),
+            initial_rtt: config.initial_rtt,
+            fresh_controller: config.controller.clone_box(),
+            controller: config.controller,
+            pacer: Pacer::new(now, config.max_datagram_size),
+            ecn: EcnValidator::default(),
+            skip: SkipPlan::default(),
+            max_datagram_size: config.max_datagram_size,
+            max_sent_packets: config.max_sent_packets,
+            bytes_in_flight: 0,
+            window_used: false,
+            path_start: 0,
+            peer_max_ack_delay: Duration::from_millis(25),
+            // Clients validate a server's address by what they receive.
+            peer_validated_address: config.side == Side::Server,
+            handshake_keys: false,
+            handshake_confirmed: false,
+            amplification_blocked: false,
+            pto_count: 0,
+            last_pto: Instant::ZERO,
+            last_progress: now,
+            lost_packets: 0,
+            newly_acked: Vec::new(),
+        }
+    }
+
+    // --- Sending ---
+
+    /// The number that the next packet of `space` has. Every number that was used must be
+    /// reported to [`Recovery::on_packet_sent`].
+    pub(crate) fn next_packet_number(&self, space: SpaceId) -> u64 {
+        self.space(space).sent.next_number()
+    }
+
+    /// Leaves out a 1-RTT packet number once in a while, as a trap for peers that acknowledge
+    /// what they have not received (RFC 9000, section 21.4). Call before numbering a 1-RTT
+    /// packet; `random` is asked only when a number is due.
+    pub(crate) fn maybe_skip_packet_number(&mut self, random: impl FnOnce() -> u64) {
+        let sent = &mut self.spaces[SpaceId::Data as usize].sent;
+        if self.skip.is_due(sent.next_number(), random) {
+            sent.skip_number();
+        }
+    }
+
+    /// Records that the packet numbered [`Recovery::next_packet_number`] was sent.
+    pub(crate) fn on_packet_sent(&mut self, now: Instant, id: SpaceId, packet: &PacketSent<'_>) {
+        let space = &mut self.spaces[id as usize];
+        let sent = SentPacket {
+            number: 0,
+            time: now,
+            size: packet.size,
+            ack_eliciting: packet.ack_eliciting,
+            in_flight: packet.in_flight,
+            ect: packet.ect,
+        };
+        space.sent.push(sent, packet.frames.as_slice());
+        if packet.ack_eliciting {
+            space.silent_run = 0;
+            space.probes = space.probes.saturating_sub(1);
+            space.last_eliciting_sent = now;
+            self.last_progress = self.last_progress.max(now);
+        } else {
+            space.silent_run = space.silent_run.saturating_add(1);
+        }
+        if packet.ect {
+            self.ecn.on_marked_sent(id);
+        }
+        if packet.in_flight {
+            self.bytes_in_flight += u64::from(packet.size);
+            self.controller
+                .on_sent(now, packet.size, self.bytes_in_flight);
+            let (window, smoothed) = (self.controller.window(), self.rtt.smoothed());
+            self.pacer.on_sent(now, packet.size, window, smoothed);
+            self.window_used = self.is_window_full();
+        }
+    }
+
+    /// Bytes that the congestion window lets go now. Probes and packets with nothing but ACK
+    /// frames need none.
+    pub(crate) fn send_budget(&self) -> u64 {
+        self.controller
+            .window()
+            .saturating_sub(self.bytes_in_flight)
+    }
+
+    /// When `size` bytes may go by the pacer; `None` for now. To ask means to have something to
+    /// send that the window lets go. Probes and packets with nothing but ACK frames do not wait.
+    pub(crate) fn pacing_delay(&mut self, now: Instant, size: u16) -> Option<Instant> {
+        let (window, smoothed) = (self.controller.window(), self.rtt.smoothed());
+        let ready = self.pacer.delay(now, size, window, smoothed)?;
+        // The pacer, not the application, keeps the window from being full.
+        self.window_used = true;
+        Some(ready)
+    }
+
+    /// Window and pacer would let a packet go, but there is nothing to send.
+    pub(crate) fn on_app_limited(&mut self) {
+        self.window_used = self.is_window_full();
+    }
+
+    /// Nearly: less than three datagrams would go.
+    fn is_window_full(&self) -> bool {
+        self.send_budget() < 3 * u64::from(self.max_datagram_size)
+    }
+
+    /// Whether so many packets are tracked that nothing but acknowledgements and probes may be
+    /// sent (`Limits::sent_packets`).
+    pub(crate) fn is_full(&self, space: SpaceId) -> bool {
+        let sent = &self.space(space).sent;
+        let frames_max = self.max_sent_packets.saturating_mul(FRAMES_PER_PACKET);
+        sent.len() >= self.max_sent_packets || sent.frames_len() >= frames_max
+    }
+
+    /// Ack-eliciting packets to send in `space` as probes, whatever window and pacer say.
+    pub(crate) fn probes_pending(&self, space: SpaceId) -> u8 {
+        self.space(space).probes
+    }
+
+    /// What a probe may carry when there is nothing new to send: the frames of the oldest two
+    /// packets that await acknowledgement. They are not lost; their fate is still to be told.
+    pub(crate) fn probe_frames(&self, space: SpaceId) -> impl Iterator<Item = SentFrame> + '_ {
+        self.space(space).sent.oldest_frames(2)
+    }
+
+    /// Whether the next packet should elicit an acknowledgement even if nothing else in it does
+    /// (add a PING): the peer has not been made to acknowledge our acknowledgements for long
+    /// (RFC 9000, section 13.2.4).
+    pub(crate) fn wants_ping(&self, space: SpaceId) -> bool {
+        self.space(space).silent_run >= SILENT_RUN_MAX
+    }
+
+    /// Whether packets may be marked ECT(0).
+    pub(crate) const fn may_mark_ect(&self) -> bool {
+        self.ecn.may_mark()
+    }
+
+    // --- The connection's progress ---
+
+    /// Handshake packets can be sent.
+    pub(crate) fn set_handshake_keys(&mut self) {
+        self.handshake_keys = true;
+    }
+
+    /// The handshake is confirmed (RFC 9001, section 4.1.2).
+    pub(crate) fn set_handshake_confirmed(&mut self) {
+        self.handshake_confirmed = true;
+        self.peer_validated_address = true;
+    }
+
+    /// The peer's `max_ack_delay` transport parameter.
+    pub(crate) fn set_peer_max_ack_delay(&mut self, delay: Duration) {
+        self.peer_max_ack_delay = delay;
+    }
+
+    /// Whether this server may send nothing until it receives more: no probe timeout runs then.
+    pub(crate) fn set_amplification_blocked(&mut self, blocked: bool) {
+        self.amplification_blocked = blocked;
+    }
+
+    pub(crate) fn on_mtu_update(&mut self, max_datagram_size: u16) {
+        self.max_datagram_size = max_datagram_size;
+        self.controller.on_mtu_update(max_datagram_size);
+        self.pacer.on_mtu_update(max_datagram_size);
+    }
+
+    /// The keys of `space` are gone: its packets are neither acknowledged nor lost any more
+    /// (RFC 9002, section 6.4).
+    pub(crate) fn discard_space(&mut self, now: Instant, space: SpaceId) {
+        let path_start = self.path_start_of(space);
+        let space = &mut self.spaces[space as usize];
+        let flying = space.sent.outstanding();
+        let bytes = flying
+            .filter(|packet| packet.in_flight && packet.number >= path_start)
+            .map(|packet| u64::from(packet.size))
+            .sum();
+        space.sent.discard();
+        *space = Space {
+            sent: core::mem::take(&mut space.sent),
+            ..Space::default()
+        };
+        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
+        self.pto_count = 0;
+        self.last_progress = self.last_progress.max(now);
+    }
+
+    /// A Retry packet came: everything starts over, packet numbers go on (RFC 9002, section 6.3).
+    pub(crate) fn on_retry(&mut self, now: Instant) {
+        self.discard_space(now, SpaceId::Initial);
+        self.reset_path(now);
+    }
+
+    /// The connection moved to another path: nothing that was learned holds there (RFC 9000,
+    /// section 9.4).
+    pub(crate) fn on_path_change(&mut self, now: Instant) {
+        self.path_start = self.next_packet_number(SpaceId::Data);
+        self.reset_path(now);
+    }
+
+    fn reset_path(&mut self, now: Instant) {
+        self.bytes_in_flight = 0;
+        self.window_used = false;
+        self.pto_count = 0;
+        self.rtt = Rtt::new(self.initial_rtt);
+        self.controller = self.fresh_controller.clone();
+        self.controller.on_mtu_update(self.max_datagram_size);
+        self.pacer = Pacer::new(now, self.max_datagram_size);
+        self.ecn = EcnValidator::default();
+    }
+
+    // --- What is known ---
+
+    pub(crate) const fn rtt(&self) -> &Rtt {
+        &self.rtt
+    }
+
+    pub(crate) const fn bytes_in_flight(&self) -> u64 {
+        self.bytes_in_flight
+    }
+
+    pub(crate) fn congestion_window(&self) -> u64 {
+        self.controller.window()
+    }
+
+    pub(crate) fn largest_acked(&self, space: SpaceId) -> Option<u64> {
+        self.space(space).largest_acked
+    }
+
+    /// Packets declared lost so far.
+    pub(crate) const fn lost_packets(&self) -> u64 {
+        self.lost_packets
+    }
+
+    fn space(&self, id: SpaceId) -> &Space {
+        &self.spaces[id as usize]
+    }
+
+    /// The first packet of `space` that was sent on the current path. There is no other path
+    /// before the handshake is over.
+    fn path_start_of(&self, space: SpaceId) -> u64 {
+        match space {
+            SpaceId::Initial | SpaceId::Handshake => 0,
+            SpaceId::Data => self.path_start,
+        }
+    }
+}
+
+/// Frames a packet may have on average before [`Recovery::is_full`] counts them too.
+const FRAMES_PER_PACKET: usize = 4;
+
+/// Packets that elicit nothing before [`Recovery::wants_ping`].
+const SILENT_RUN_MAX: u32 = 20;
