@@ -20,6 +20,8 @@ extern crate std;
 pub mod config;
 mod connection;
 pub mod crypto;
+pub mod driver;
+pub mod endpoint;
 pub mod entropy;
 pub mod error;
 pub mod event;
