@@ -20,7 +20,9 @@ extern crate std;
 pub mod config;
 mod connection;
 pub mod crypto;
-mod endpoint;
+
+pub mod driver;
+pub mod endpoint;
 pub mod entropy;
 pub mod error;
 pub mod event;

@@ -282,6 +282,3 @@ impl Layer {
         self.side == Side::Server && self.pending.ended_with(id).is_none()
     }
 }
-
-#[cfg(test)]
-mod tests;
