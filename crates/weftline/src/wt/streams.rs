@@ -244,6 +244,7 @@ impl Layer {
             StreamChange::Received(id) => self.charge_received(io, id),
             StreamChange::Closed { id, sent, received } => {
                 self.pending.forget_stream(id);
+                self.over.remove(&id);
                 self.on_closed(io, id, sent, received);
             }
             // Not of a session (any more).
