@@ -31,6 +31,7 @@ pub mod wt;
 
 pub use entropy::Entropy;
 pub use event::Event;
+pub use quic::Stats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

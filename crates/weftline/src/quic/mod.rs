@@ -7,10 +7,14 @@ pub(crate) mod connection;
 pub(crate) mod crypto_stream;
 pub(crate) mod datagrams;
 pub(crate) mod path;
+pub(crate) mod random;
 pub(crate) mod ranges;
 pub(crate) mod recovery;
 pub(crate) mod sent;
+pub(crate) mod space;
 pub(crate) mod streams;
 
-pub(crate) use connection::{Change, Connection, DatagramFail, Route};
+pub use connection::Stats;
+pub(crate) use connection::{Change, Connection, DatagramFail, Route, Setup, reset_token};
+pub(crate) use random::CID_LEN;
 pub(crate) use streams::{ReadFail, StreamChange, WriteFail};

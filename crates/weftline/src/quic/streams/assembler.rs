@@ -5,7 +5,8 @@ use core::ops::Range;
 
 use bytes::{Buf, Bytes};
 
-use super::{ranges::Ranges, spare::Spare};
+use super::spare::Spare;
+use crate::quic::ranges::Ranges;
 
 /// Puts received data back in order. Data is copied once, into blocks of at most
 /// [`BLOCK`] bytes; what holds memory is what was received, not where it lies, plus at most
@@ -62,7 +63,7 @@ impl Assembler {
         self.end = range.end;
         while let Some(next) = self.ahead.first().filter(|next| next.start <= self.end) {
             self.end = self.end.max(next.end);
-            self.ahead.take_first(u64::MAX);
+            self.ahead.pop_front();
         }
         Ok(())
     }
@@ -136,7 +137,7 @@ impl Assembler {
     pub(crate) fn clear(&mut self) {
         self.blocks = VecDeque::new();
         self.held = 0;
-        self.ahead.clear();
+        self.ahead = Ranges::new();
         self.read = self.end;
     }
 

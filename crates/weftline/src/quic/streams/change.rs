@@ -29,6 +29,16 @@ pub(crate) enum StreamChange {
     Finished(StreamId),
     /// Streams can be opened again after `open` gave `None`.
     Available(Dir),
+    /// The peer sent more on a watched stream. Once, until [`Streams::received`] was asked.
+    ///
+    /// [`Streams::received`]: super::Streams::received
+    Received(StreamId),
+    /// Both sides are done with the stream. The last of it, with the sizes of both its parts.
+    Closed {
+        id: StreamId,
+        sent: u64,
+        received: u64,
+    },
 }
 
 /// Why nothing was written.

@@ -15,7 +15,7 @@ use self::{
     schedule::Schedule,
     send::Send,
     spare::Spare,
-    table::{Accepted, Counted, Opened, Stream, Table},
+    table::{Accepted, Counted, Opened, Stream, Table, Watch},
 };
 use crate::{
     config::Limits,
@@ -31,7 +31,6 @@ pub(super) mod codec;
 mod credit;
 mod input;
 mod output;
-mod ranges;
 mod recv;
 mod recv_state;
 mod schedule;
@@ -286,6 +285,36 @@ impl Streams {
             .is_some_and(Recv::is_readable)
     }
 
+    /// Tells by [`StreamChange::Received`] from now on when the peer sends on a stream.
+    pub(crate) fn watch(&mut self, id: StreamId) {
+        let Some(slot) = self.table.find_mut(id) else {
+            return;
+        };
+        if let Some(stream) = self.table.get_mut(slot)
+            && stream.watch == Watch::Off
+        {
+            stream.watch = Watch::Armed(0);
+        }
+        self.settle(slot);
+    }
+
+    /// How far the data reaches that the peer sent on a stream, or its final size.
+    pub(crate) fn received(&mut self, id: StreamId) -> Option<u64> {
+        let slot = self.table.find_mut(id)?;
+        let stream = self.table.get_mut(slot)?;
+        let received = stream.recv.as_ref()?.received();
+        if stream.watch != Watch::Off {
+            stream.watch = Watch::Armed(received);
+        }
+        Some(received)
+    }
+
+    /// Bytes written on a stream and not yet delivered.
+    pub(crate) fn buffered_on(&self, id: StreamId) -> u64 {
+        let stream = self.table.find(id).and_then(|slot| self.table.get(slot));
+        stream.map_or(0, |stream| stream.counted.buffered)
+    }
+
     /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<StreamChange> {
         for dir in [Dir::Bi, Dir::Uni] {
@@ -345,6 +374,10 @@ impl Streams {
             if recv.take_notice() {
                 self.changes.push_back(StreamChange::Readable(id));
             }
+            if matches!(stream.watch, Watch::Armed(seen) if recv.received() > seen) {
+                stream.watch = Watch::Queued;
+                self.changes.push_back(StreamChange::Received(id));
+            }
         }
         let place = |wanted: bool, priority| (wanted && !done).then_some(priority);
         let places = &mut stream.places;
@@ -359,6 +392,11 @@ impl Streams {
         self.counted.bytes = self.counted.bytes + count.bytes - stream.counted.bytes;
         stream.counted = count;
         if done {
+            self.changes.push_back(StreamChange::Closed {
+                id,
+                sent: stream.send.as_ref().map_or(0, Send::sent),
+                received: stream.recv.as_ref().map_or(0, Recv::received),
+            });
             self.table.remove(slot);
             if id.initiator() != self.side {
                 self.accepted.get_mut(id.dir()).on_closed();
@@ -462,7 +500,9 @@ impl Streams {
             StreamChange::Opened(_)
             | StreamChange::Stopped { .. }
             | StreamChange::Finished(_)
-            | StreamChange::Available(_) => true,
+            | StreamChange::Available(_)
+            | StreamChange::Received(_)
+            | StreamChange::Closed { .. } => true,
         }
     }
 

@@ -231,6 +231,11 @@ impl Recv {
         self.credit.window()
     }
 
+    /// How far the peer's data reaches, or its final size.
+    pub(super) fn received(&self) -> u64 {
+        self.credit.received()
+    }
+
     pub(super) fn accounted_bytes(&self) -> usize {
         self.assembler.accounted_bytes()
     }

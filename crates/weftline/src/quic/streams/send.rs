@@ -124,6 +124,11 @@ impl Send {
         self.state.is_terminal()
     }
 
+    /// How far the data reaches that was sent: at a reset, the final size.
+    pub(super) fn sent(&self) -> u64 {
+        self.buffer.sent()
+    }
+
     pub(super) fn buffered(&self) -> u64 {
         self.buffer.buffered()
     }

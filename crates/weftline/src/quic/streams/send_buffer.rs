@@ -5,7 +5,8 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::{ranges::Ranges, spare::Spare};
+use super::spare::Spare;
+use crate::quic::ranges::Ranges;
 
 /// The data of one stream from the first byte not acknowledged to the last written. Every byte is
 /// held once; what was lost is only marked and copied from here again.
@@ -114,7 +115,7 @@ impl SendBuffer {
 
     /// Takes up to `max` bytes of the first lost range, to be sent again now.
     pub(crate) fn take_lost(&mut self, max: u64) -> Option<Range<u64>> {
-        self.lost.take_first(max)
+        self.lost.take_front(max)
     }
 
     /// Takes up to `max` bytes never sent, to be sent now.
@@ -157,7 +158,7 @@ impl SendBuffer {
         self.base = range.end;
         while let Some(next) = self.acked.first().filter(|next| next.start <= self.base) {
             self.base = self.base.max(next.end);
-            self.acked.take_first(u64::MAX);
+            self.acked.pop_front();
         }
         while let Some(front) = self.chunks.front()
             && front.end() <= self.base
@@ -204,8 +205,8 @@ impl SendBuffer {
         }
         if self.chunks.is_empty() {
             self.chunks = VecDeque::new();
-            self.acked.clear();
-            self.lost.clear();
+            self.acked = Ranges::new();
+            self.lost = Ranges::new();
         }
     }
 

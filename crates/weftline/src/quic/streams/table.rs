@@ -17,6 +17,17 @@ pub(super) struct Stream {
     pub(super) waits: bool,
     /// What the connection's sums hold for it.
     pub(super) counted: Counted,
+    pub(super) watch: Watch,
+}
+
+/// Whether the layer above follows how much the peer sends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Watch {
+    Off,
+    /// It wants to hear when there is more than this.
+    Armed(u64),
+    /// It is being told.
+    Queued,
 }
 
 /// Where a stream waits to send.
@@ -43,6 +54,7 @@ impl Stream {
             places: Places::default(),
             waits: false,
             counted: Counted::default(),
+            watch: Watch::Off,
         }
     }
 

@@ -68,8 +68,11 @@ fn code<T: core::fmt::Debug>(result: Result<T, Fault>) -> TransportCode {
     }
 }
 
+/// What happened, without the notice that comes last of every stream.
 fn changes(streams: &mut Streams) -> Vec<StreamChange> {
-    core::iter::from_fn(|| streams.next_change()).collect()
+    core::iter::from_fn(|| streams.next_change())
+        .filter(|change| !matches!(change, StreamChange::Closed { .. }))
+        .collect()
 }
 
 /// One packet of at most `size` bytes, and what it carried.

@@ -254,6 +254,8 @@ impl End {
                     assert!(!core::mem::replace(&mut tx.finished, true));
                 }
                 StreamChange::Available(_) => self.open(rng),
+                StreamChange::Received(id) => panic!("{id} is not watched"),
+                StreamChange::Closed { .. } => {}
             }
         }
         for id in self.rx.keys().copied().collect::<Vec<_>>() {
