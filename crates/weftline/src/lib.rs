@@ -18,9 +18,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
-mod connection;
+pub mod connection;
 pub mod crypto;
-
 pub mod driver;
 pub mod endpoint;
 pub mod entropy;
