@@ -35,7 +35,9 @@ fn fault(side: Side, dir: Dir, bytes: &[u8], end: bool) -> Option<u64> {
 #[test]
 fn faults_of_unidirectional_streams() {
     let both = [Side::Client, Side::Server];
-    let table: [(&[Side], &[u8], bool, Option<u64>); 16] = [
+    // Who receives, what, whether it ends, and the code.
+    type Row<'a> = (&'a [Side], &'a [u8], bool, Option<u64>);
+    let table: [Row<'_>; 16] = [
         (&both, &control(&[]), false, None),
         (&both, &control(&[]), true, Some(H3_CLOSED_CRITICAL_STREAM)),
         (&both, &[0], true, Some(H3_CLOSED_CRITICAL_STREAM)),
@@ -139,7 +141,9 @@ fn faults_of_request_streams() {
     let connect = headers(&[(":method", "CONNECT"), (":authority", "a:1")]);
     let trailers = headers(&[("a", "b")]);
     let unexpected = Some(H3_FRAME_UNEXPECTED);
-    let table: [(&[&[u8]], bool, Option<u64>); 23] = [
+    // The frames, whether the stream ends, and the code.
+    type Row<'a> = (&'a [&'a [u8]], bool, Option<u64>);
+    let table: [Row<'_>; 23] = [
         (&[&head, &data, &data, &trailers], true, None),
         (
             &[&frame(0x21, b"grease"), &head, &frame(0x40, b""), &data],
@@ -410,7 +414,7 @@ fn go_away_from_the_peer() {
 
 #[test]
 fn requests_given_up_in_a_row() {
-    for how in 0..4 {
+    for how in 0..5 {
         let mut pair = Pair::against_raw(Side::Server, &limits());
         for count in 0..=11 {
             assert_eq!(
@@ -421,11 +425,16 @@ fn requests_given_up_in_a_row() {
             if count == 11 {
                 break;
             }
-            let bytes = get(&[]);
-            let bytes = if how == 0 { &bytes[..5] } else { &bytes[..] };
-            let id = pair.client.open_raw(Dir::Bi, bytes);
+            let bytes = match how {
+                0 => get(&[])[..5].to_vec(),
+                4 => get(&[("upgrade", "h2c")]),
+                _ => get(&[]),
+            };
+            let id = pair.client.open_raw(Dir::Bi, &bytes);
             pair.run();
             match how {
+                // The request makes us reset it.
+                4 => {}
                 // Before and after the head, and of the response only.
                 0 | 1 => pair.client.quic.reset(id, H3_REQUEST_CANCELLED),
                 2 => pair.client.quic.stop(id, H3_REQUEST_CANCELLED),
@@ -536,7 +545,7 @@ proptest! {
             prop_assert!(h3.accounted_bytes() < 20_000);
             for change in end.take() {
                 if let Change::Request(id, _) | Change::Response(id, _) | Change::Readable(id) = change {
-                    end.read_all(id);
+                    let _ = end.read_all(id);
                 }
             }
             pair.run();
