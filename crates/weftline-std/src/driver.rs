@@ -8,11 +8,7 @@ use std::{
 
 use mio::{Interest, Poll, Token, Waker};
 use quinn_udp::UdpSockRef;
-use weftline::{
-    Event, Instant,
-    driver::Pump,
-    endpoint::{ConnId, Endpoint},
-};
+use weftline::{ConnId, Endpoint, Event, Instant, driver::Pump};
 
 use crate::{Clock, IoStats, NonBlocking, UdpIo};
 
@@ -27,7 +23,7 @@ use crate::{Clock, IoStats, NonBlocking, UdpIo};
 /// driver.run(|endpoint, happened| {
 ///     if let Happened::Event(id, Event::SessionRequested(session, _)) = happened {
 ///         if let Some(connection) = endpoint.connection(id) {
-///             let _ = connection.accept_session(session, None, weftline::h3::Fields::new());
+///             let _ = connection.accept_session(session, None);
 ///         }
 ///     }
 ///     ControlFlow::Continue(())

@@ -18,10 +18,10 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
-pub mod connection;
+mod connection;
 pub mod crypto;
 pub mod driver;
-pub mod endpoint;
+mod endpoint;
 pub mod entropy;
 pub mod error;
 pub mod event;

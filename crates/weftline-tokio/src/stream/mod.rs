@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use weftline::{SessionId, StreamId, connection::Connection as Core, endpoint::ConnId};
+use weftline::{ConnId, Connection as Core, SessionId, StreamId};
 
 mod recv;
 mod send;
