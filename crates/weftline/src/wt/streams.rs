@@ -408,6 +408,7 @@ impl Layer {
             Some(credit) if credit.available(Kind::Data) == 0 => {
                 credit.on_blocked(Kind::Data);
                 stream.blocked = Blocked::ByCredit;
+                self.unflushed = true;
             }
             _ => {
                 stream.blocked = Blocked::No;
