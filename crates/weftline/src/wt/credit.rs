@@ -5,8 +5,11 @@
 //! counts without stream headers.
 
 use super::dialect::{self, Rules};
+use core::time::Duration;
+
 use crate::{
     config::Limits,
+    time::Instant,
     wire::{Dir, h3::Settings},
 };
 
@@ -38,6 +41,10 @@ impl Credit {
     /// Flow control that starts with what both ends' settings say.
     pub(super) fn new(rules: &Rules, limits: &Limits, peer: &Settings) -> Self {
         let of_peer = |id| Spend::new(peer.get(id).unwrap_or(0));
+        let data = Grant {
+            window_max: limits.connection_window_max.max(limits.session_window),
+            ..Grant::new(limits.session_window)
+        };
         let streams = Grant::new(limits.session_streams);
         Self {
             out: [
@@ -45,7 +52,7 @@ impl Credit {
                 of_peer(dialect::INITIAL_MAX_STREAMS_BIDI),
                 of_peer(dialect::INITIAL_MAX_STREAMS_UNI),
             ],
-            granted: [Grant::new(limits.session_window), streams, streams],
+            granted: [data, streams, streams],
             repeated_limit_is_error: rules.repeated_limit_is_error,
         }
     }
@@ -141,9 +148,16 @@ impl Credit {
         (limit.saturating_sub(grant.limit) >= worth).then_some(limit)
     }
 
-    /// `limit` was announced.
-    pub(super) const fn on_limit_said(&mut self, kind: Kind, limit: u64) {
-        self.granted[kind.index()].limit = limit;
+    /// `limit` was announced. When half a window is used up within two round trips, the window is
+    /// what holds the peer back, and the next one is twice as large.
+    pub(super) fn on_limit_said(&mut self, kind: Kind, limit: u64, now: Instant, rtt: Duration) {
+        let grant = &mut self.granted[kind.index()];
+        grant.limit = limit;
+        let since = grant.said.map(|said| now.saturating_since(said));
+        if since.is_some_and(|since| since < 2 * rtt) {
+            grant.window = grant.window.saturating_mul(2).min(grant.window_max);
+        }
+        grant.said = Some(now);
     }
 }
 
@@ -210,6 +224,9 @@ struct Grant {
     freed: u64,
     /// What the peer may use beyond what is free again.
     window: u64,
+    window_max: u64,
+    /// When the limit was announced last.
+    said: Option<Instant>,
 }
 
 /// Whether we are blocked, at which limit, and whether the peer was told.
@@ -238,6 +255,8 @@ impl Grant {
             used: 0,
             freed: 0,
             window,
+            window_max: window,
+            said: None,
         }
     }
 }
@@ -263,6 +282,12 @@ mod tests {
 
     const BIDI: Kind = Kind::Streams(Dir::Bi);
     const UNI: Kind = Kind::Streams(Dir::Uni);
+
+    const RTT: Duration = Duration::from_millis(50);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1000)
+    }
 
     fn credit(dialect: Dialect) -> Credit {
         let limits = Limits {
@@ -364,9 +389,33 @@ mod tests {
         assert_eq!(credit.limit_to_say(Kind::Data), None);
         credit.on_freed(Kind::Data, 11);
         assert_eq!(credit.limit_to_say(Kind::Data), Some(160));
-        credit.on_limit_said(Kind::Data, 160);
+        credit.on_limit_said(Kind::Data, 160, at(0), RTT);
         assert_eq!(credit.limit_to_say(Kind::Data), None);
         assert_eq!(credit.on_used(Kind::Data, 100), Ok(()));
+    }
+
+    #[test]
+    fn a_window_that_holds_the_peer_back_grows() {
+        let mut credit = credit(Dialect::Draft16);
+        let mut limits = alloc::vec::Vec::new();
+        for ms in [0, 50, 130, 500, 590] {
+            let used = credit.granted[0].limit - credit.granted[0].used;
+            credit.on_used(Kind::Data, used).unwrap();
+            credit.on_freed(Kind::Data, used);
+            let limit = credit.limit_to_say(Kind::Data).unwrap();
+            credit.on_limit_said(Kind::Data, limit, at(ms), RTT);
+            limits.push(limit - credit.granted[0].used);
+        }
+        // Quick at 50, 130 and 590.
+        assert_eq!(limits, [100, 100, 200, 400, 400]);
+        // Streams keep their number.
+        for ms in [0, 1, 2] {
+            credit.on_used(UNI, 4).unwrap();
+            credit.on_freed(UNI, 4);
+            let limit = credit.limit_to_say(UNI).unwrap();
+            assert_eq!(limit, credit.granted[2].used + 4);
+            credit.on_limit_said(UNI, limit, at(ms), RTT);
+        }
     }
 
     proptest! {
@@ -401,7 +450,7 @@ mod tests {
                         if let Some(limit) = receiver.limit_to_say(Kind::Data) {
                             prop_assert!(limit > said);
                             said = limit;
-                            receiver.on_limit_said(Kind::Data, limit);
+                            receiver.on_limit_said(Kind::Data, limit, at(1000 * said), Duration::ZERO);
                             prop_assert_eq!(sender.on_limit(Kind::Data, limit), Ok(true));
                         }
                     }

@@ -45,11 +45,11 @@ impl Layer {
             Phase::Ready(Ok(dialect)) if self.live() >= self.session_limit(io, dialect) => {
                 return Err(SessionError::Limit);
             }
-            // Streams cannot be opened yet. The first ones will be these, in order.
-            Phase::Handshake if self.sessions.len() < self.limits.sessions => {
-                StreamId::new(Side::Client, Dir::Bi, self.sessions.len() as u64)
+            Phase::Handshake | Phase::Connected if self.live() >= self.limits.sessions => {
+                return Err(SessionError::Limit);
             }
-            Phase::Handshake => return Err(SessionError::Limit),
+            // Streams cannot be opened yet. The first ones will be these, in order.
+            Phase::Handshake => StreamId::new(Side::Client, Dir::Bi, self.queued),
             Phase::Connected | Phase::Ready(Ok(_)) => {
                 io.quic.open(Dir::Bi).ok_or(SessionError::Limit)?
             }
@@ -62,6 +62,7 @@ impl Layer {
         };
         let session = Session::new(State::Queued, Asked::Request(Box::new(request)), patience);
         self.sessions.insert(id, session);
+        self.queued += u64::from(self.phase == Phase::Handshake);
         if let Phase::Ready(Ok(dialect)) = self.phase {
             self.send_request(io, id, dialect);
         }
@@ -181,14 +182,21 @@ impl Layer {
 
     pub(super) fn on_connected(&mut self, io: &mut Io<'_>) {
         self.phase = Phase::Connected;
-        let queued: Vec<_> = self.sessions.keys().copied().collect();
-        for id in queued {
-            if io.quic.open(Dir::Bi) != Some(id.stream()) {
-                let what = "the server takes no more requests";
-                self.end(io, id, Input::Refused, Some(failed(0, what).without_code()));
-                self.over.remove(&id.stream());
-            } else if let Some(session) = self.sessions.get_mut(&id) {
-                session.patience = Patience::For(self.limits.session_timeout);
+        for index in 0..self.queued {
+            let stream = StreamId::new(Side::Client, Dir::Bi, index);
+            let id = SessionId(stream);
+            let is_open = io.quic.open(Dir::Bi) == Some(stream);
+            match self.sessions.get_mut(&id) {
+                Some(session) if is_open => {
+                    session.patience = Patience::For(self.limits.session_timeout);
+                }
+                Some(_) => {
+                    let what = "the server takes no more requests";
+                    self.end(io, id, Input::Refused, Some(failed(0, what).without_code()));
+                    self.over.remove(&stream);
+                }
+                // It was closed again meanwhile.
+                None => io.quic.reset(stream, error_code::H3_REQUEST_CANCELLED),
             }
         }
     }
@@ -211,8 +219,7 @@ impl Layer {
         for id in waiting {
             match (self.side, choice) {
                 (Side::Client, Ok(dialect)) => {
-                    // Itself among them.
-                    if self.live() > self.session_limit(io, dialect) && self.is_last(id) {
+                    if self.admitted() >= self.session_limit(io, dialect) {
                         io.quic.reset(id.stream(), error_code::H3_REQUEST_CANCELLED);
                         let what = "the server takes no more sessions at once";
                         self.end(io, id, Input::Refused, Some(failed(0, what).without_code()));
@@ -233,6 +240,9 @@ impl Layer {
 
     pub(super) fn on_go_away(&mut self, io: &mut Io<'_>) {
         self.going_away = true;
+        if mem::replace(&mut self.peer_going_away, true) {
+            return;
+        }
         io.events.push_back(Event::GoingAway);
         for (&id, session) in &mut self.sessions {
             if session.is_open() && !mem::replace(&mut session.draining, true) {
@@ -253,7 +263,7 @@ impl Layer {
     /// Server: a request for a session arrived.
     pub(super) fn on_request(&mut self, io: &mut Io<'_>, id: SessionId, head: RequestHead) {
         // The exact limit is known with the settings.
-        if self.live() >= self.limits.sessions || self.going_away {
+        if self.live() >= self.limits.sessions {
             io.h3
                 .cancel(io.quic, id.stream(), error_code::H3_REQUEST_REJECTED);
             self.drop_streams(io, id, dialect::WT_BUFFERED_STREAM_REJECTED);
@@ -480,7 +490,7 @@ impl Layer {
             }
         };
         let head = head.clone();
-        if self.live() > self.session_limit(io, dialect) && self.is_last(id) {
+        if self.admitted() >= self.session_limit(io, dialect) {
             io.h3
                 .cancel(io.quic, stream, error_code::H3_REQUEST_REJECTED);
             return self.end(io, id, Input::Refused, None);
@@ -543,13 +553,12 @@ impl Layer {
             .count()
     }
 
-    /// Whether no session that counts came after this one.
-    fn is_last(&self, id: SessionId) -> bool {
-        let live = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.state.is_live());
-        live.map(|(id, _)| *id).next_back() == Some(id)
+    /// Sessions that were let through: asked for, shown to the application or open.
+    fn admitted(&self) -> usize {
+        let states = self.sessions.values().map(|session| session.state);
+        states
+            .filter(|state| matches!(state, State::Requested | State::Offered | State::Open))
+            .count()
     }
 
     /// How many sessions there may be at once.

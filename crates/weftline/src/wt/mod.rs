@@ -68,8 +68,12 @@ pub(crate) struct Layer {
     /// Datagrams held for the application, over all sessions.
     datagrams: usize,
     datagram_bytes: usize,
+    /// Client: streams promised to sessions before any could be opened.
+    queued: u64,
     /// Whether the peer, or this end, wants no new sessions.
     going_away: bool,
+    /// Whether the peer said so.
+    peer_going_away: bool,
     /// Whether some session has capsules that did not fit yet.
     unflushed: bool,
 }
@@ -108,7 +112,9 @@ impl Layer {
             over: BTreeSet::new(),
             datagrams: 0,
             datagram_bytes: 0,
+            queued: 0,
             going_away: false,
+            peer_going_away: false,
             unflushed: false,
         }
     }

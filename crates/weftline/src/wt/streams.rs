@@ -33,10 +33,19 @@ pub(super) struct Stream {
     charged_in: u64,
     charged_out: u64,
     freed: u64,
-    /// Whether a writer waits for the session's credit.
-    waits: bool,
+    /// Whether the application met `Blocked`, and what it waits for.
+    blocked: Blocked,
     /// Whether the application was told that there is something to read.
     told: bool,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Blocked {
+    No,
+    /// Waits for room, of which QUIC tells.
+    ByQuic,
+    /// Waits for credit of the session.
+    ByCredit,
 }
 
 #[derive(Debug)]
@@ -103,9 +112,8 @@ impl Layer {
     ) -> Result<usize, WriteError> {
         let allowed = self.begin_write(io, id, data.len())?;
         let (data, _) = data.split_at_checked(allowed).unwrap_or((data, &[]));
-        let len = io.quic.write(id, data).map_err(write_error)?;
-        self.on_written(id, len);
-        Ok(len)
+        let result = io.quic.write(id, data);
+        self.on_written(id, result)
     }
 
     /// Like [`Self::write`], without the copy.
@@ -117,15 +125,15 @@ impl Layer {
     ) -> Result<usize, WriteError> {
         let allowed = self.begin_write(io, id, data.len())?;
         data.truncate(allowed);
-        let len = io.quic.write_bytes(id, data).map_err(write_error)?;
-        self.on_written(id, len);
-        Ok(len)
+        let result = io.quic.write_bytes(id, data);
+        self.on_written(id, result)
     }
 
     /// Ends the data of a stream.
     pub(crate) fn finish(&mut self, io: &mut Io<'_>, id: StreamId) -> Result<(), WriteError> {
         let stream = self.streams.get_mut(&id).ok_or(WriteError::UnknownStream)?;
         if !stream.write_header(io, id) {
+            stream.blocked = Blocked::ByQuic;
             return Err(WriteError::Blocked);
         }
         io.quic.finish(id).map_err(write_error)
@@ -272,9 +280,9 @@ impl Layer {
         let waiting = self
             .streams
             .iter_mut()
-            .filter(|(_, s)| s.session == session && s.waits);
+            .filter(|(_, s)| s.session == session && s.blocked == Blocked::ByCredit);
         for (&id, stream) in waiting {
-            stream.waits = false;
+            stream.blocked = Blocked::No;
             io.events.push_back(Event::Writable(id));
         }
     }
@@ -319,6 +327,7 @@ impl Layer {
     ) -> Result<usize, WriteError> {
         let stream = self.streams.get_mut(&id).ok_or(WriteError::UnknownStream)?;
         if !stream.write_header(io, id) {
+            stream.blocked = Blocked::ByQuic;
             return Err(WriteError::Blocked);
         }
         let session_id = stream.session;
@@ -333,23 +342,31 @@ impl Layer {
         // What QUIC says goes first: that the stream is stopped or finished.
         io.quic.write(id, &[]).map_err(write_error)?;
         credit.on_blocked(Kind::Data);
-        stream.waits = true;
+        stream.blocked = Blocked::ByCredit;
         self.flush(io, session_id);
         Err(WriteError::Blocked)
     }
 
-    fn on_written(&mut self, id: StreamId, len: usize) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        let Some(session) = self.sessions.get_mut(&stream.session) else {
-            return;
-        };
-        session.stats.stream_bytes_written += len as u64;
-        if let Some(credit) = &mut session.credit {
-            stream.charged_out += len as u64;
-            credit.spend(Kind::Data, len as u64);
+    fn on_written(
+        &mut self,
+        id: StreamId,
+        result: Result<usize, WriteFail>,
+    ) -> Result<usize, WriteError> {
+        let stream = self.streams.get_mut(&id).ok_or(WriteError::UnknownStream)?;
+        let len = result.map_err(|fail| {
+            if fail == WriteFail::Blocked {
+                stream.blocked = Blocked::ByQuic;
+            }
+            write_error(fail)
+        })?;
+        if let Some(session) = self.sessions.get_mut(&stream.session) {
+            session.stats.stream_bytes_written += len as u64;
+            if let Some(credit) = &mut session.credit {
+                stream.charged_out += len as u64;
+                credit.spend(Kind::Data, len as u64);
+            }
         }
+        Ok(len)
     }
 
     fn on_read(&mut self, io: &mut Io<'_>, id: StreamId, result: Result<usize, ReadFail>) {
@@ -382,7 +399,7 @@ impl Layer {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if !stream.write_header(io, id) {
+        if !stream.write_header(io, id) || stream.blocked != Blocked::ByQuic {
             return;
         }
         let session = self.sessions.get_mut(&stream.session);
@@ -390,9 +407,13 @@ impl Layer {
         match credit {
             Some(credit) if credit.available(Kind::Data) == 0 => {
                 credit.on_blocked(Kind::Data);
-                stream.waits = true;
+                stream.blocked = Blocked::ByCredit;
+                self.unflushed = true;
             }
-            _ => io.events.push_back(Event::Writable(id)),
+            _ => {
+                stream.blocked = Blocked::No;
+                io.events.push_back(Event::Writable(id));
+            }
         }
     }
 
@@ -471,7 +492,7 @@ impl Stream {
             charged_in: 0,
             charged_out: 0,
             freed: 0,
-            waits: false,
+            blocked: Blocked::No,
             told: false,
         }
     }

@@ -44,6 +44,7 @@ use crate::{
     config::{Limits, TransportConfig},
     crypto::{
         ClientProvider, CryptoError, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version,
+        phase::KeyPhases,
     },
     entropy::Entropy,
     event::CloseReason,
@@ -152,6 +153,9 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Datagrams (RFC 9221) of either direction that were dropped: for want of room here, or
+    /// because they no longer fit a packet.
+    pub datagrams_dropped: u64,
     /// Probe timeouts in a row, since the peer last acknowledged something.
     pub pto_count: u32,
     /// Bytes of memory held for the peer or on its behalf, without what is the same for every
@@ -554,6 +558,7 @@ impl Connection {
             packets_received: self.stats.packets_received,
             packets_dropped: self.stats.packets_dropped,
             packets_lost: self.recovery.lost_packets(),
+            datagrams_dropped: self.datagrams.dropped_in() + self.datagrams.dropped_out(),
             pto_count: self.recovery.pto_count(),
             memory: self.accounted_bytes(),
         }
@@ -635,7 +640,7 @@ impl Connection {
             self.timers.next(),
             self.recovery.timeout(),
             self.paths.poll_timeout(),
-            data.keys.phases().and_then(|phases| phases.poll_timeout()),
+            data.keys.phases().and_then(KeyPhases::poll_timeout),
             ack,
         ]
         .into_iter()

@@ -256,8 +256,12 @@ impl Pair {
 
     /// After a handshake that went well.
     pub(super) fn connected(options: &Options) -> Self {
+        Self::connected_within(options, Duration::from_secs(2))
+    }
+
+    pub(super) fn connected_within(options: &Options, time: Duration) -> Self {
         let mut pair = Self::new(options);
-        pair.run();
+        pair.run_for(time);
         assert!(
             pair.client.has(&Change::Confirmed),
             "{:?}",
