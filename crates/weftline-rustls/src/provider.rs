@@ -1,0 +1,114 @@
+//! What needs no handshake: Initial keys, the Retry tag, HMAC.
+
+use std::sync::Arc;
+
+use ring::{aead, hmac};
+use rustls::{crypto::CryptoProvider, quic};
+use subtle::ConstantTimeEq;
+use weftline::{
+    Side,
+    crypto::{Keys, Provider, TAG_LEN, Version},
+    wire::Cid,
+};
+
+use crate::keys::{self, quic_version};
+
+/// The primitives of QUIC, by ring.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct RingProvider;
+
+impl Provider for RingProvider {
+    /// Versions that are neither 1 nor 2 get the keys of version 1.
+    fn initial_keys(&self, version: Version, destination: &Cid, side: Side) -> Keys {
+        let side = match side {
+            Side::Client => rustls::Side::Client,
+            Side::Server => rustls::Side::Server,
+        };
+        let version = quic_version(version).unwrap_or(quic::Version::V1);
+        keys::keys(initial_suite().keys(destination, side, version))
+    }
+
+    /// Versions that are neither 1 nor 2 get the tag of version 1.
+    fn retry_tag(&self, version: Version, original: &Cid, packet: &[u8]) -> [u8; TAG_LEN] {
+        let (key, nonce) = match version {
+            Version::V2 => (&RETRY_KEY_V2, RETRY_NONCE_V2),
+            _ => (&RETRY_KEY_V1, RETRY_NONCE_V1),
+        };
+        // The Retry pseudo-packet (RFC 9001, figure 8).
+        let mut pseudo = Vec::with_capacity(1 + original.len() + packet.len());
+        pseudo.push(original.len() as u8);
+        pseudo.extend_from_slice(original);
+        pseudo.extend_from_slice(packet);
+
+        let nonce = aead::Nonce::assume_unique_for_key(nonce);
+        let tag = aead::UnboundKey::new(&aead::AES_128_GCM, key).and_then(|key| {
+            aead::LessSafeKey::new(key).seal_in_place_separate_tag(
+                nonce,
+                aead::Aad::from(pseudo),
+                &mut [],
+            )
+        });
+        let mut out = [0; TAG_LEN];
+        match tag {
+            Ok(tag) => out.copy_from_slice(tag.as_ref()),
+            Err(ring::error::Unspecified) => debug_assert!(false, "the key has 16 bytes"),
+        }
+        out
+    }
+
+    fn hmac(&self, key: &[u8; 32], data: &[u8]) -> [u8; 32] {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data);
+        let mut out = [0; 32];
+        out.copy_from_slice(tag.as_ref());
+        out
+    }
+
+    fn secrets_equal(&self, a: &[u8], b: &[u8]) -> bool {
+        a.ct_eq(b).into()
+    }
+}
+
+/// What rustls does its cryptography with.
+pub(crate) fn crypto_provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn initial_suite() -> quic::Suite {
+    rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256
+        .tls13()
+        .and_then(rustls::Tls13CipherSuite::quic_suite)
+        .expect("AES-128-GCM is a cipher of QUIC")
+}
+
+// RFC 9001, section 5.8, and RFC 9369, section 3.3.3.
+const RETRY_KEY_V1: [u8; 16] = 0xbe0c690b_9f66575a_1d766b54_e368c84e_u128.to_be_bytes();
+const RETRY_KEY_V2: [u8; 16] = 0x8fb4b01b_56ac48e2_60fbcbce_ad7ccc92_u128.to_be_bytes();
+const RETRY_NONCE_V1: [u8; 12] = [
+    0x46, 0x15, 0x99, 0xd3, 0x5d, 0x63, 0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb,
+];
+const RETRY_NONCE_V2: [u8; 12] = [
+    0xd8, 0x69, 0x69, 0xbc, 0x2d, 0x7c, 0x6d, 0x99, 0x90, 0xef, 0xb0, 0x4a,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 4231, test case 1, with its key extended by zeroes (as HMAC itself does).
+    #[test]
+    fn hmac_vector() {
+        let mut key = [0; 32];
+        key[..20].fill(0x0b);
+        let expected = "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7";
+        let tag = RingProvider.hmac(&key, b"Hi There");
+        assert_eq!(crate::hash::hex(&tag), expected);
+    }
+
+    #[test]
+    fn comparison() {
+        assert!(RingProvider.secrets_equal(b"", b""));
+        assert!(RingProvider.secrets_equal(b"abc", b"abc"));
+        assert!(!RingProvider.secrets_equal(b"abc", b"abd"));
+        assert!(!RingProvider.secrets_equal(b"abc", b"ab"));
+    }
+}

@@ -1,0 +1,137 @@
+//! One handshake of rustls as the core drives it.
+
+use bytes::Bytes;
+use rustls::{
+    CommonState, Error,
+    quic::{self, Connection},
+};
+use weftline::crypto::{CryptoError, KeyChange, Level, Session, TlsError};
+
+use crate::{keys::key_change, trust::Refused};
+
+pub(crate) struct RustlsSession {
+    connection: Connection,
+    /// How far the keys have come: where data of the peer must come.
+    level: Level,
+}
+
+impl RustlsSession {
+    pub(crate) fn new(connection: impl Into<Connection>) -> Self {
+        Self {
+            connection: connection.into(),
+            level: Level::Initial,
+        }
+    }
+
+    fn state(&self) -> &CommonState {
+        match &self.connection {
+            Connection::Client(client) => client,
+            Connection::Server(server) => server,
+        }
+    }
+
+    /// Keys come in both directions at once, but the last flight of a handshake is still read at
+    /// its old level.
+    fn read_level(&self) -> Level {
+        match self.level {
+            Level::OneRtt if self.is_handshaking() => Level::Handshake,
+            level => level,
+        }
+    }
+
+    fn error(&self, error: &Error) -> TlsError {
+        if let Some(refused) = Refused::find(error) {
+            return TlsError {
+                alert: refused.alert,
+                reason: refused.reason.clone(),
+            };
+        }
+        TlsError {
+            alert: self.connection.alert().map_or(INTERNAL_ERROR, u8::from),
+            reason: reason(error, &self.connection),
+        }
+    }
+}
+
+impl Session for RustlsSession {
+    fn read(&mut self, level: Level, data: &[u8]) -> Result<(), TlsError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        if level != self.read_level() {
+            return Err(TlsError {
+                alert: UNEXPECTED_MESSAGE,
+                reason: "data at a level where none is expected".into(),
+            });
+        }
+        self.connection
+            .read_hs(data)
+            .map_err(|error| self.error(&error))
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>) -> Option<KeyChange> {
+        let change = self.connection.write_hs(out)?;
+        self.level = match change {
+            quic::KeyChange::Handshake { .. } => Level::Handshake,
+            quic::KeyChange::OneRtt { .. } => Level::OneRtt,
+        };
+        Some(key_change(change))
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.state().is_handshaking()
+    }
+
+    fn peer_transport_parameters(&self) -> Option<&[u8]> {
+        self.connection.quic_transport_parameters()
+    }
+
+    fn alpn(&self) -> Option<&[u8]> {
+        self.state().alpn_protocol()
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        match &self.connection {
+            Connection::Client(_) => None,
+            Connection::Server(server) => server.server_name(),
+        }
+    }
+
+    fn peer_certificates(&self) -> Vec<Bytes> {
+        let chain = self.state().peer_certificates().unwrap_or_default();
+        chain
+            .iter()
+            .map(|der| Bytes::copy_from_slice(der))
+            .collect()
+    }
+
+    fn export_keying_material(
+        &self,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), CryptoError> {
+        self.connection
+            .export_keying_material(out, label, Some(context))
+            .map(drop)
+            .map_err(|_| CryptoError)
+    }
+}
+
+/// What went wrong, with the usual faults in words that say what to change.
+fn reason(error: &Error, connection: &Connection) -> String {
+    match (error, connection) {
+        (Error::NoApplicationProtocol, _) => "no application protocol in common".into(),
+        (Error::NoCertificatesPresented, Connection::Server(_)) => {
+            "the client showed no certificate, which this server demands".into()
+        }
+        (Error::InvalidCertificate(error), Connection::Server(_)) => {
+            format!("the client's certificate is refused: {error}")
+        }
+        (error, _) => error.to_string(),
+    }
+}
+
+// Alerts (RFC 8446, section 6).
+const UNEXPECTED_MESSAGE: u8 = 10;
+const INTERNAL_ERROR: u8 = 80;
