@@ -18,7 +18,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
+mod connection;
 pub mod crypto;
+mod endpoint;
 pub mod entropy;
 pub mod error;
 pub mod event;
@@ -29,9 +31,12 @@ pub mod udp;
 pub mod wire;
 pub mod wt;
 
+pub use connection::Connection;
+pub use endpoint::{ConnId, DropReason, Endpoint, Received};
 pub use entropy::Entropy;
 pub use event::Event;
+pub use quic::Stats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};
-pub use wt::SessionId;
+pub use wt::{SessionId, SessionRequest};
