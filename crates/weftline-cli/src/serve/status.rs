@@ -105,7 +105,7 @@ impl Drop for Work<'_> {
 
 /// A session's figures, and those of the connection beneath it.
 pub(super) fn session_stats(session: &Session) -> Value {
-    let connection = session.stats().map(|stats| {
+    let connection = session.connection().stats().map(|stats| {
         json!({
             "rtt_us": stats.rtt.as_micros() as u64,
             "congestion_window": stats.congestion_window,
@@ -117,11 +117,23 @@ pub(super) fn session_stats(session: &Session) -> Value {
             "packets_lost": stats.packets_lost,
         })
     });
+    let figures = session.stats().map(|stats| {
+        json!({
+            "streams_opened": stats.streams_opened,
+            "streams_accepted": stats.streams_accepted,
+            "stream_bytes_written": stats.stream_bytes_written,
+            "stream_bytes_read": stats.stream_bytes_read,
+            "datagrams_sent": stats.datagrams_sent,
+            "datagrams_received": stats.datagrams_received,
+            "datagrams_dropped": stats.datagrams_dropped,
+        })
+    });
     json!({
         "dialect": dialect_name(session.dialect()),
         "protocol": session.protocol(),
         "max_datagram": session.max_datagram_len(),
         "remote": session.connection().remote_address().to_string(),
+        "session": figures,
         "connection": connection,
     })
 }
