@@ -17,6 +17,7 @@ use crate::failure::Failure;
 /// WebTransport, HTTP/3 and QUIC from the command line.
 #[derive(Debug, Parser)]
 #[command(name = "weftline", version, disable_help_subcommand = true)]
+#[command(subcommand_required = true, arg_required_else_help = false)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

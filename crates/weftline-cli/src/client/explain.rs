@@ -66,11 +66,16 @@ pub(crate) fn session(error: &OpenSessionError, target: &Target) -> Failure {
         {
             no_webtransport(target, &closed.reason)
         }
-        OpenSessionError::Closed(closed) => Failure::new(format!(
+        OpenSessionError::Closed(Closed::Session(closed)) => Failure::new(format!(
             "no session with {}: {}",
             peer(target),
-            describe(closed)
+            session_closed(closed)
         )),
+        OpenSessionError::Closed(Closed::Connection(reason)) => refused_tls(reason, target)
+            .unwrap_or_else(|| {
+                let how = connection_closed(reason);
+                Failure::new(format!("no session with {}: {how}", peer(target)))
+            }),
     }
 }
 
@@ -103,6 +108,11 @@ fn no_webtransport(target: &Target, lacks: &str) -> Failure {
 
 /// A plain exchange failed.
 pub(crate) fn request(error: &RequestError, target: &Target) -> Failure {
+    if let RequestError::Closed(reason) = error
+        && let Some(failure) = refused_tls(reason, target)
+    {
+        return failure;
+    }
     let what = match error {
         RequestError::Failed { code } => {
             format!(
@@ -121,28 +131,13 @@ pub(crate) fn request(error: &RequestError, target: &Target) -> Failure {
 }
 
 fn not_connected(reason: &CloseReason, target: &Target, trust: &TrustArgs) -> Failure {
-    let alert = match (reason.space, reason.code) {
-        (ErrorSpace::Transport, code @ 0x100..=0x1ff) => Some(code - 0x100),
-        _ => None,
-    };
     let peer = peer(target);
-    match (reason.by, alert) {
+    match (reason.by, alert(reason)) {
         (ClosedBy::Fault | ClosedBy::Local, Some(alert)) => {
             let failure = Failure::new(format!("TLS with {peer} failed: {}", reason.reason));
             match alert {
-                42..=49 => failure.advice(trust_advice(trust)),
-                _ => failure,
-            }
-        }
-        (ClosedBy::Peer, Some(alert)) => {
-            let failure = Failure::new(format!(
-                "{peer} refused TLS (alert {alert}: {})",
-                alert_name(alert)
-            ));
-            match alert {
-                ALERT_NO_PROTOCOL => failure.advice("the server speaks no HTTP/3 at this port"),
-                ALERT_CERTIFICATE_REQUIRED => failure
-                    .advice("the server wants client certificates, which this command has none of"),
+                // Those about certificates; 51 is for a wrong signature.
+                42..=49 | 51 => failure.advice(trust_advice(trust)),
                 _ => failure,
             }
         }
@@ -151,10 +146,37 @@ fn not_connected(reason: &CloseReason, target: &Target, trust: &TrustArgs) -> Fa
         ))
         .advice("check that a server runs there and that UDP reaches it, or raise --timeout"),
         (ClosedBy::Version, _) => Failure::new(format!("{peer} does not speak QUIC version 1")),
-        _ => Failure::new(format!(
-            "cannot connect to {peer}: {}",
-            connection_closed(reason)
-        )),
+        _ => refused_tls(reason, target).unwrap_or_else(|| {
+            Failure::new(format!(
+                "cannot connect to {peer}: {}",
+                connection_closed(reason)
+            ))
+        }),
+    }
+}
+
+/// The server ended the handshake. It may do so when it is complete on this side.
+fn refused_tls(reason: &CloseReason, target: &Target) -> Option<Failure> {
+    let alert = alert(reason).filter(|_| reason.by == ClosedBy::Peer)?;
+    let failure = Failure::new(format!(
+        "{} refused TLS (alert {alert}: {})",
+        peer(target),
+        alert_name(alert)
+    ));
+    Some(match alert {
+        ALERT_NO_PROTOCOL => failure.advice("the server speaks no HTTP/3 at this port"),
+        ALERT_CERTIFICATE_REQUIRED => {
+            failure.advice("the server wants a client certificate, and this command has none")
+        }
+        _ => failure,
+    })
+}
+
+/// The TLS alert that closed a connection (RFC 9001, section 4.8).
+fn alert(reason: &CloseReason) -> Option<u64> {
+    match (reason.space, reason.code) {
+        (ErrorSpace::Transport, code @ 0x100..=0x1ff) => Some(code - 0x100),
+        _ => None,
     }
 }
 
@@ -381,7 +403,7 @@ mod tests {
         assert!(text.contains("--insecure"), "{text}");
         let cases = [
             (closed(Peer, Transport, 0x178, ""), "no HTTP/3"),
-            (closed(Peer, Transport, 0x174, ""), "client certificates"),
+            (closed(Peer, Transport, 0x174, ""), "client certificate"),
             (closed(Peer, Transport, 2, ""), "CONNECTION_REFUSED"),
             (closed(Timeout, Transport, 0, ""), "timed out"),
             (closed(Version, Transport, 0, ""), "QUIC version 1"),

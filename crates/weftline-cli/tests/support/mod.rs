@@ -15,14 +15,14 @@ use serde_json::Value;
 
 /// What a finished command left.
 #[derive(Debug)]
-pub struct Finished {
-    pub code: Option<i32>,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 /// Runs the command to its end with this on stdin.
-pub fn weftline_with(args: &[&str], stdin: Vec<u8>) -> Finished {
+pub(crate) fn weftline_with(args: &[&str], stdin: Vec<u8>) -> Finished {
     let mut child = spawn(args);
     let mut input = child.stdin.take().unwrap();
     // The command may end before it has read everything.
@@ -38,13 +38,13 @@ pub fn weftline_with(args: &[&str], stdin: Vec<u8>) -> Finished {
 }
 
 /// Runs the command to its end with nothing on stdin.
-pub fn weftline(args: &[&str]) -> Finished {
+pub(crate) fn weftline(args: &[&str]) -> Finished {
     weftline_with(args, Vec::new())
 }
 
 impl Finished {
     /// The JSON objects on stdout of a command that succeeded.
-    pub fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         assert_eq!(self.code, Some(0), "{self:?}");
         let text = str::from_utf8(&self.stdout).unwrap();
         text.lines()
@@ -53,7 +53,7 @@ impl Finished {
     }
 
     /// The one line on stderr of a command that failed.
-    pub fn failure(&self) -> &str {
+    pub(crate) fn failure(&self) -> &str {
         assert!(self.code.is_some_and(|code| code != 0), "{self:?}");
         let line = self.stderr.strip_suffix('\n').unwrap();
         assert!(!line.contains('\n'), "{line}");
@@ -61,7 +61,7 @@ impl Finished {
     }
 }
 
-pub fn spawn(args: &[&str]) -> Child {
+pub(crate) fn spawn(args: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_weftline"))
         .args(args)
         .stdin(Stdio::piped())
@@ -72,7 +72,7 @@ pub fn spawn(args: &[&str]) -> Child {
 }
 
 /// Waits for the end; a command that takes too long is killed and fails the test.
-pub fn wait(child: &mut Child) -> ExitStatus {
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -97,14 +97,14 @@ fn collect(mut from: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 }
 
 /// `weftline serve --json` on ports of its own.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub ready: Value,
+    pub(crate) ready: Value,
     lines: Receiver<Value>,
 }
 
 impl Server {
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let all = [&["serve", "--json", "--listen", "127.0.0.1:0"], args].concat();
         let mut child = spawn(&all);
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -128,20 +128,20 @@ impl Server {
         }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.ready["url"].as_str().unwrap())
     }
 
-    pub fn hash(&self) -> &str {
+    pub(crate) fn hash(&self) -> &str {
         self.ready["cert_sha256"].as_str().unwrap()
     }
 
     /// Runs a client command against a path of the server.
-    pub fn client(&self, command: &str, path: &str, args: &[&str]) -> Finished {
+    pub(crate) fn client(&self, command: &str, path: &str, args: &[&str]) -> Finished {
         self.client_with(command, path, args, Vec::new())
     }
 
-    pub fn client_with(
+    pub(crate) fn client_with(
         &self,
         command: &str,
         path: &str,
@@ -154,12 +154,12 @@ impl Server {
     }
 
     /// Starts a client command whose stdin stays open.
-    pub fn client_in_background(&self, path: &str) -> Child {
+    pub(crate) fn client_in_background(&self, path: &str) -> Child {
         spawn(&["connect", &self.url(path), "--cert-hash", self.hash()])
     }
 
     /// The next event of this kind.
-    pub fn event(&self, event: &str) -> Value {
+    pub(crate) fn event(&self, event: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -171,7 +171,7 @@ impl Server {
     }
 
     /// Sends a signal: `INT` or `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(
             Command::new("sh")
@@ -182,7 +182,7 @@ impl Server {
         );
     }
 
-    pub fn wait(&mut self) -> Option<i32> {
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         wait(&mut self.child).code()
     }
 }
@@ -196,21 +196,21 @@ impl Drop for Server {
 }
 
 /// A directory of this test's own, removed with it.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("weftline-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 }
@@ -222,9 +222,9 @@ impl Drop for Scratch {
 }
 
 /// The bytes that the server makes up.
-pub fn pattern(n: usize, seed: usize) -> Vec<u8> {
+pub(crate) fn pattern(n: usize, seed: usize) -> Vec<u8> {
     (0..n).map(|i| (i * 31 + seed + (i >> 8)) as u8).collect()
 }
 
 /// Far longer than anything takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
