@@ -64,6 +64,11 @@ pub(super) fn endpoint(args: &ServeArgs, credentials: &Credentials) -> Result<En
     let tls = tls.build().map_err(|e| unusable(&e))?;
     let config = ServerConfig::builder(Arc::new(tls))
         .with_limits(|limits| limits.connections = args.max_connections)
+        .with_transport(|transport| {
+            if args.listen.ip().is_loopback() {
+                transport.datagram_size = LOOPBACK_DATAGRAM;
+            }
+        })
         .build()
         .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))?;
     Endpoint::server(args.listen, Arc::new(config)).map_err(|error| {
@@ -75,6 +80,10 @@ pub(super) fn endpoint(args: &ServeArgs, credentials: &Credentials) -> Result<En
         )
     })
 }
+
+/// Loopback carries more than the 1200 bytes of any path; this much fits what browsers accept, and
+/// lets every datagram of theirs be echoed whole.
+const LOOPBACK_DATAGRAM: u16 = 1452;
 
 /// The demo page's socket. Browsers offer WebTransport to pages without TLS on loopback only.
 pub(super) async fn web(args: &ServeArgs) -> Result<Option<TcpListener>, Failure> {
