@@ -536,11 +536,17 @@ impl Layer {
         session.input.inbox = Some(Inbox::new(dialect.rules(), flow_control, &self.limits));
     }
 
-    /// What waited for the session goes to it.
+    /// What waited for the session goes to it, and the application hears what it missed.
     fn begin(&mut self, io: &mut Io<'_>, id: SessionId) {
         self.adopt_waiting(io, id);
         while let Some(data) = self.pending.take_datagram(id) {
             self.keep_datagram(io, id, data);
+        }
+        if let Some(session) = self.sessions.get_mut(&id)
+            && self.peer_going_away
+        {
+            session.draining = true;
+            io.events.push_back(Event::SessionDraining(id));
         }
         self.pump(io, id);
     }
