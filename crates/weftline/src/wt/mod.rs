@@ -16,12 +16,14 @@ mod connect;
 mod credit;
 mod datagrams;
 mod dialect;
-mod lifecycle;
+mod end;
+mod establish;
 mod negotiate;
 mod pending;
 mod request;
 mod session;
 mod state;
+mod stream;
 mod streams;
 
 pub use dialect::Dialect;
@@ -29,7 +31,7 @@ pub use negotiate::offered_protocols;
 pub use request::SessionRequest;
 pub use session::SessionStats;
 
-use self::{pending::Pending, session::Session, streams::Stream};
+use self::{pending::Pending, session::Session, stream::Stream};
 use crate::{
     config::Limits,
     error::{Fault, SessionError},

@@ -4,7 +4,6 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec,
-    vec::Vec,
 };
 use core::time::Duration;
 
