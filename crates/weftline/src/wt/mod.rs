@@ -1,6 +1,6 @@
 //! WebTransport over HTTP/3, in every dialect that is deployed.
 //!
-//! [`Layer`] takes what HTTP/3 found ([`h3::Change`](crate::h3)), keeps the sessions, and passes
+//! The layer takes what HTTP/3 found, keeps the sessions, and passes
 //! everything else on. A session is a CONNECT request whose stream carries capsules (`connect`),
 //! and the streams and datagrams that name it. What is the same in every dialect is code; what
 //! differs is data in `dialect`.

@@ -49,8 +49,10 @@ impl Layer {
         };
         let header = Varints::new([marker, id.stream().as_u64()]);
         let mut entry = Stream::new(id, 0, header.len() as u64);
-        entry.header = Header::Rest(header.to_vec());
-        entry.write_header(io, stream);
+        let written = io.quic.write(stream, &header).unwrap_or(0);
+        if let Some(rest) = header.get(written..).filter(|rest| !rest.is_empty()) {
+            entry.header = Header::Rest(rest.to_vec());
+        }
         self.streams.insert(stream, entry);
         Ok(stream)
     }
