@@ -19,6 +19,12 @@ pub struct Limits {
     /// Packets in one datagram; the rest of the datagram is dropped.
     pub packets_per_datagram: usize,
 
+    /// Answers without a connection (Version Negotiation, refusals, stateless resets) waiting to be
+    /// sent; past it datagrams are not answered.
+    pub pending_answers: usize,
+    /// The least time between two stateless resets.
+    pub stateless_reset_interval: Duration,
+
     // Handshake.
     /// How long a handshake may take before the connection is given up.
     pub handshake_timeout: Duration,
@@ -127,6 +133,8 @@ impl Default for Limits {
             connections: 65_536,
             handshakes: 4096,
             packets_per_datagram: 5,
+            pending_answers: 64,
+            stateless_reset_interval: Duration::from_millis(20),
             handshake_timeout: Duration::from_secs(10),
             crypto_buffer: 64 << 10,
             undecryptable_datagrams: 10,

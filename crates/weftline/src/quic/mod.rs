@@ -1,36 +1,9 @@
 //! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
 
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the connection that uses it comes after it"
-)]
-pub(crate) mod acks;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the connection that uses it comes after it"
-)]
-pub(crate) mod congestion;
+pub(crate) mod cids;
 pub(crate) mod connection;
 pub(crate) mod interim;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the connection that uses it comes after it"
-)]
-pub(crate) mod ranges;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the connection that uses it comes after it"
-)]
-pub(crate) mod recovery;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the connection that uses it comes after it"
-)]
+pub(crate) mod path;
 pub(crate) mod sent;
 
 pub(crate) use connection::{Change, Connection, DatagramFail, Route};

@@ -1,0 +1,151 @@
+use core::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::{Change, Expiry, Paths, Probe, ProbeFrame, Route};
+use crate::time::Instant;
+
+const PTO: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(300);
+
+fn route(host: u8, port: u16) -> Route {
+    Route {
+        remote: SocketAddr::from((Ipv4Addr::new(10, 0, 0, host), port)),
+        local: None,
+    }
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_micros(millis * 1000)
+}
+
+/// A validated path to host 1, and a packet from `new`.
+fn migrated(new: Route) -> (Paths, Change) {
+    let mut paths = Paths::new(route(1, 1), true, 4);
+    let change = paths.migrate(at(0), new, 100, [[1; 8], [2; 8]], PATIENCE);
+    (paths, change)
+}
+
+#[test]
+fn three_times_what_came() {
+    let mut paths = Paths::new(route(1, 1), false, 4);
+    assert_eq!(paths.budget(), 0);
+    paths.on_datagram(route(1, 1), 1200);
+    assert_eq!(paths.budget(), 3600);
+    paths.on_sent(3000);
+    assert_eq!(paths.budget(), 600);
+    // Of somebody else: no credit.
+    paths.on_datagram(route(2, 1), 1200);
+    assert_eq!(paths.budget(), 600);
+    paths.set_validated();
+    assert_eq!(paths.budget(), usize::MAX);
+}
+
+#[test]
+fn a_new_address_is_on_trial() {
+    let (mut paths, change) = migrated(route(2, 1));
+    assert_eq!(change, Change::Address);
+    assert!(!paths.is_validated());
+    assert_eq!(paths.budget(), 300);
+    assert_eq!(paths.active_challenge(), Some([1; 8]));
+    paths.on_active_challenge_sent(at(0), true, PTO);
+    assert_eq!(paths.active_challenge(), None);
+    // The old path is asked as well.
+    let probe = paths.take_probe(at(0), PTO);
+    assert_eq!(
+        probe,
+        Some(Probe {
+            route: route(1, 1),
+            frame: ProbeFrame::Challenge([2; 8]),
+            budget: usize::MAX,
+        })
+    );
+    assert_eq!(paths.take_probe(at(0), PTO), None);
+    assert!(!paths.on_response([9; 8]));
+    assert!(paths.on_response([1; 8]));
+    assert!(paths.is_validated());
+    assert_eq!(paths.poll_timeout(), None);
+}
+
+#[test]
+fn a_challenge_is_repeated_then_given_up() {
+    let (mut paths, change) = migrated(route(1, 2));
+    assert_eq!(change, Change::Port);
+    paths.take_probe(at(0), PTO);
+    let mut sent = 0;
+    let mut now = at(0);
+    let end = loop {
+        if paths.active_challenge().is_some() {
+            paths.on_active_challenge_sent(now, true, PTO);
+            sent += 1;
+        }
+        now = paths.poll_timeout().unwrap().max(now);
+        match paths.handle_timeout(now) {
+            Expiry::None => {}
+            end => break end,
+        }
+    };
+    assert_eq!((sent, end, now), (3, Expiry::Reverted, at(300)));
+    assert!(paths.is_active(route(1, 1).remote));
+    assert!(paths.is_validated());
+}
+
+#[test]
+fn without_a_validated_path_there_is_none() {
+    let mut paths = Paths::new(route(1, 1), false, 4);
+    paths.migrate(at(0), route(2, 1), 100, [[1; 8], [2; 8]], PATIENCE);
+    assert_eq!(paths.handle_timeout(at(299)), Expiry::None);
+    assert_eq!(paths.handle_timeout(at(300)), Expiry::NoPath);
+}
+
+#[test]
+fn the_old_path_comes_back_by_itself() {
+    let (mut paths, _) = migrated(route(2, 1));
+    let change = paths.migrate(at(1), route(1, 1), 50, [[3; 8], [4; 8]], PATIENCE);
+    assert_eq!(change, Change::Fallback);
+    assert!(paths.is_validated());
+}
+
+#[test]
+fn many_ports_keep_the_validated_path() {
+    let (mut paths, _) = migrated(route(2, 1));
+    for port in 2..10_000 {
+        let change = paths.migrate(at(1), route(2, port), 50, [[3; 8], [4; 8]], PATIENCE);
+        assert_eq!(change, Change::Port);
+        assert_eq!(paths.budget(), 150);
+    }
+    assert_eq!(paths.handle_timeout(at(400)), Expiry::Reverted);
+    assert!(paths.is_active(route(1, 1).remote));
+}
+
+#[test]
+fn a_small_challenge_is_followed_by_a_full_one() {
+    let (mut paths, _) = migrated(route(2, 1));
+    paths.on_active_challenge_sent(at(0), false, PTO);
+    assert!(paths.on_response([1; 8]));
+    assert!(paths.is_validated());
+    assert_eq!(paths.active_challenge(), Some([1; 8]));
+    paths.on_active_challenge_sent(at(1), true, PTO);
+    assert!(paths.on_response([1; 8]));
+    assert_eq!(paths.active_challenge(), None);
+    assert_eq!(paths.handle_timeout(at(1000)), Expiry::None);
+}
+
+#[test]
+fn answers_are_bounded_and_the_newest_counts() {
+    let mut paths = Paths::new(route(1, 1), true, 2);
+    paths.on_challenge(route(1, 1), [1; 8], 100);
+    paths.on_challenge(route(1, 1), [2; 8], 100);
+    assert!(paths.has_active_response());
+    paths.on_challenge(route(2, 1), [3; 8], 100);
+    // The third address pushes out the oldest.
+    paths.on_challenge(route(3, 1), [4; 8], 500);
+    assert_eq!(paths.take_active_response(), None);
+    let probe = paths.take_probe(at(0), PTO).unwrap();
+    assert_eq!((probe.route, probe.budget), (route(2, 1), 300));
+    assert_eq!(probe.frame, ProbeFrame::Response([3; 8]));
+    let probe = paths.take_probe(at(0), PTO).unwrap();
+    assert_eq!((probe.route, probe.budget), (route(3, 1), 1500));
+    assert_eq!(paths.take_probe(at(0), PTO), None);
+}
