@@ -18,7 +18,10 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
+mod connection;
 pub mod crypto;
+pub mod driver;
+pub mod endpoint;
 pub mod entropy;
 pub mod error;
 pub mod event;
@@ -29,8 +32,10 @@ pub mod udp;
 pub mod wire;
 pub mod wt;
 
+pub use connection::Connection;
 pub use entropy::Entropy;
 pub use event::Event;
+pub use quic::Stats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

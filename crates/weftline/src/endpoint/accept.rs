@@ -74,7 +74,7 @@ impl Endpoint {
                 Ok(connection) => connection,
                 Err(_) => return self.refuse(meta, header),
             };
-        connection.handle_datagram(self.now, meta, datagram, entropy);
+        connection.handle_datagram(self.now, meta, datagram);
         if connection.stats().packets_received == 0 {
             // Nothing opened: no state for whoever cannot even make a packet.
             return Received::Dropped(DropReason::InvalidInitial);

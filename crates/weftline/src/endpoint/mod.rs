@@ -21,7 +21,6 @@ use crate::{
     connection::Connection,
     crypto::Provider,
     error::ConnectError,
-    event::ErrorSpace,
     quic::{CID_LEN, Route, Stats},
     wire::{Cid, packet::Invariant},
 };
@@ -209,7 +208,7 @@ impl Endpoint {
             let Some(entry) = self.entries.get_mut(slot.index()) else { continue };
             entry.timer = None;
             if let Some(connection) = &mut entry.connection {
-                connection.handle_timeout(self.now, self.entropy.as_mut());
+                connection.handle_timeout(self.now);
             }
             self.touch(slot);
         }
@@ -227,12 +226,11 @@ impl Endpoint {
             }
         }
         while let Some(slot) = self.to_send.pop_front() {
-            let entropy = self.entropy.as_mut();
             let Some(entry) = self.entries.get_mut(slot.index()) else { continue };
             let transmit = entry
                 .connection
                 .as_deref_mut()
-                .and_then(|connection| connection.poll_transmit(self.now, out, entropy));
+                .and_then(|connection| connection.poll_transmit(self.now, out));
             if transmit.is_some() {
                 // Its turn comes again after the others'.
                 self.to_send.push_back(slot);
@@ -325,10 +323,9 @@ impl Endpoint {
     }
 
     fn deliver(&mut self, slot: Slot, meta: &RecvMeta, datagram: &mut [u8]) -> Received {
-        let entropy = self.entropy.as_mut();
         let entry = self.entries.get_mut(slot.index());
         if let Some(connection) = entry.and_then(|entry| entry.connection.as_deref_mut()) {
-            connection.handle_datagram(self.now, meta, datagram, entropy);
+            connection.handle_datagram(self.now, meta, datagram);
         }
         self.touch(slot);
         Received::Routed(self.id(slot))

@@ -1,10 +1,20 @@
 //! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
 
+pub(crate) mod acks;
 pub(crate) mod cids;
+pub(crate) mod congestion;
 pub(crate) mod connection;
-pub(crate) mod interim;
+pub(crate) mod crypto_stream;
+pub(crate) mod datagrams;
 pub(crate) mod path;
+pub(crate) mod random;
+pub(crate) mod ranges;
+pub(crate) mod recovery;
 pub(crate) mod sent;
+pub(crate) mod space;
+pub(crate) mod streams;
 
-pub(crate) use connection::{Change, Connection, DatagramFail, Route};
-pub(crate) use interim::{ReadFail, StreamChange, WriteFail};
+pub use connection::Stats;
+pub(crate) use connection::{Change, Connection, DatagramFail, Route, Setup, reset_token};
+pub(crate) use random::CID_LEN;
+pub(crate) use streams::{ReadFail, StreamChange, WriteFail};

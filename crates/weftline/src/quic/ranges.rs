@@ -110,6 +110,48 @@ impl Ranges {
     pub(crate) fn pop_front(&mut self) -> Option<Range<u64>> {
         self.0.pop_front()
     }
+
+    /// Takes up to `max` numbers out of the lowest range.
+    pub(crate) fn take_front(&mut self, max: u64) -> Option<Range<u64>> {
+        let first = self.0.front_mut()?;
+        let end = first.end.min(first.start.saturating_add(max));
+        let taken = first.start..end;
+        first.start = end;
+        if first.is_empty() {
+            self.0.pop_front();
+        }
+        Some(taken)
+    }
+
+    /// The lowest range.
+    pub(crate) fn first(&self) -> Option<Range<u64>> {
+        self.0.front().cloned()
+    }
+
+    /// The first part of `range` that is not in the set.
+    pub(crate) fn first_gap(&self, mut range: Range<u64>) -> Option<Range<u64>> {
+        let at = self.0.partition_point(|old| old.end <= range.start);
+        let mut next = self.0.get(at);
+        if let Some(old) = next.filter(|old| old.start <= range.start) {
+            range.start = old.end;
+            next = self.0.get(at + 1);
+        }
+        if let Some(old) = next {
+            range.end = range.end.min(old.start);
+        }
+        (!range.is_empty()).then_some(range)
+    }
+
+    /// Whether `range` overlaps or touches one there is: adding it makes no new one.
+    pub(crate) fn touches(&self, range: &Range<u64>) -> bool {
+        let at = self.0.partition_point(|old| old.end < range.start);
+        self.0.get(at).is_some_and(|old| old.start <= range.end)
+    }
+
+    /// Memory held, in bytes.
+    pub(crate) fn accounted_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Range<u64>>()
+    }
 }
 
 #[cfg(test)]
@@ -148,12 +190,25 @@ mod tests {
         assert_eq!(set.iter().collect::<Vec<_>>(), [0..2, 6..8]);
     }
 
+    #[test]
+    fn the_largest_numbers() {
+        let mut set = Ranges::new();
+        set.insert(u64::MAX - 4..u64::MAX);
+        set.insert(0..1);
+        assert_eq!(set.first_gap(0..u64::MAX), Some(1..u64::MAX - 4));
+        assert_eq!(set.take_front(u64::MAX), Some(0..1));
+        assert_eq!(set.take_front(u64::MAX), Some(u64::MAX - 4..u64::MAX));
+        assert!(set.is_empty());
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
         InsertOne(u64),
         Insert(Range<u64>),
         Remove(Range<u64>),
         PopFront,
+        TakeFront(u64),
+        Ask(Range<u64>),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -161,8 +216,10 @@ mod tests {
         prop_oneof![
             4 => (0..64_u64).prop_map(Op::InsertOne),
             2 => range.clone().prop_map(Op::Insert),
-            2 => range.prop_map(Op::Remove),
+            2 => range.clone().prop_map(Op::Remove),
             1 => Just(Op::PopFront),
+            1 => (1..12_u64).prop_map(Op::TakeFront),
+            3 => range.prop_map(Op::Ask),
         ]
     }
 
@@ -191,6 +248,27 @@ mod tests {
                         prop_assert_eq!(first.is_none(), model.is_empty());
                         for value in first.into_iter().flatten() {
                             prop_assert_eq!(model.pop_first(), Some(value));
+                        }
+                    }
+                    Op::TakeFront(max) => {
+                        let first = set.first();
+                        let taken = set.take_front(max);
+                        prop_assert_eq!(first.is_none(), model.is_empty());
+                        for value in taken.into_iter().flatten() {
+                            prop_assert_eq!(model.pop_first(), Some(value));
+                        }
+                    }
+                    Op::Ask(range) => {
+                        let gap = range
+                            .clone()
+                            .skip_while(|value| model.contains(value))
+                            .take_while(|value| !model.contains(value));
+                        let found = set.first_gap(range.clone());
+                        prop_assert!(found.into_iter().flatten().eq(gap));
+                        if !range.is_empty() {
+                            let mut bigger = set.clone();
+                            bigger.insert(range.clone());
+                            prop_assert_eq!(set.touches(&range), bigger.len() <= set.len());
                         }
                     }
                 }

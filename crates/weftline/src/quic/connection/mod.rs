@@ -1,24 +1,98 @@
-//! One QUIC connection.
+//! One QUIC connection: its parts, and what the layer above does with it.
+//!
+//! Every file beside this one adds to [`Connection`] what its name says. Datagrams come in through
+//! `receive`, which hands frames to `frames`; they go out through `transmit`, which lets `packet`
+//! build packets that `content` fills.
 
-#![allow(clippy::todo, dead_code, unused_variables, reason = "signatures first")]
-
-use alloc::vec::Vec;
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use bytes::Bytes;
-use core::{net::SocketAddr, time::Duration};
+use core::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
+mod close;
+mod content;
+mod frames;
+mod handshake;
+mod packet;
+mod phase;
+mod receive;
+mod timers;
+mod transmit;
+
+use self::{
+    close::Close,
+    handshake::Handshake,
+    phase::Phase,
+    receive::Held,
+    timers::{TimerId, Timers},
+};
+use super::{
+    ReadFail, StreamChange, WriteFail,
+    cids::{LocalCids, RemoteCids},
+    congestion::NewReno,
+    datagrams::{Datagrams, Full},
+    path::{self, Paths},
+    random::Random,
+    recovery::{Outcome, Recovery, RecoveryConfig, SpaceId},
+    space::{Space, SpaceKeys},
+    streams::Streams,
+};
 use crate::{
-    RecvMeta, Transmit,
-    crypto::CryptoError,
-    error::Fault,
-    event::{CloseReason, ErrorSpace},
-    quic::{ReadFail, StreamChange, WriteFail},
+    config::{Limits, TransportConfig},
+    crypto::{
+        ClientProvider, CryptoError, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version,
+    },
+    entropy::Entropy,
+    event::CloseReason,
     time::Instant,
-    wire::{Cid, Dir, ResetToken, Side, StreamId},
+    wire::{
+        Cid, Dir, ResetToken, Side, StreamId, frame::data_that_fits, params::TransportParameters,
+    },
 };
 
 /// One QUIC connection, as a state machine.
 pub(crate) struct Connection {
     side: Side,
+    phase: Phase,
+    /// The latest time that any input told; `None` before the first.
+    now: Option<Instant>,
+    config: TransportConfig,
+    limits: Limits,
+    provider: Arc<dyn Provider>,
+    reset_key: [u8; 32],
+    random: Random,
+    session: Box<dyn Session>,
+    handshake: Handshake,
+    spaces: [Space; 3],
+    recovery: Recovery,
+    streams: Streams,
+    datagrams: Datagrams,
+    paths: Paths,
+    local_cids: LocalCids,
+    remote_cids: RemoteCids,
+    timers: Timers,
+    /// Size of the UDP payloads we send.
+    datagram_size: u16,
+    /// The peer's connection ID for us in its latest packet.
+    used_cid: Cid,
+    /// An ack-eliciting packet was sent since the last packet was received.
+    sent_since_heard: bool,
+    /// Keys arrived with which held packets may open.
+    has_new_keys: bool,
+    held: VecDeque<Held>,
+    /// Our CONNECTION_CLOSE.
+    close: Option<Close>,
+    /// How the connection ended, until that is told.
+    closed: Option<CloseReason>,
+    changes: VecDeque<Change>,
+    routes: VecDeque<Route>,
+    stats: Counts,
+    // Kept for their memory.
+    outcome: Outcome,
+    crypto_out: Vec<u8>,
 }
 
 /// What a connection tells the layer above.
@@ -74,73 +148,250 @@ pub struct Stats {
     pub packets_sent: u64,
     /// Packets received and opened.
     pub packets_received: u64,
+    /// Packets received that did not open, or were duplicates.
+    pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
 }
 
-/// Input and output, called by the composed connection and the endpoint.
+/// The figures that are counted here.
+#[derive(Copy, Clone, Debug, Default)]
+struct Counts {
+    bytes_sent: u64,
+    bytes_received: u64,
+    packets_sent: u64,
+    packets_received: u64,
+    packets_dropped: u64,
+}
+
+/// What a connection of either side is made from.
+pub(crate) struct Setup<'a> {
+    pub(crate) transport: &'a TransportConfig,
+    pub(crate) limits: &'a Limits,
+    /// The application protocols, best first.
+    pub(crate) alpn: &'a [&'a [u8]],
+    /// The peer's address, and ours if it is known.
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: Option<IpAddr>,
+    /// From which our stateless reset tokens follow.
+    pub(crate) reset_key: [u8; 32],
+    pub(crate) entropy: &'a mut dyn Entropy,
+}
+
 impl Connection {
-    pub(crate) fn handle_datagram(&mut self, now: Instant, meta: &RecvMeta, datagram: &mut [u8]) {
-        todo!()
+    /// A client's, about to send its first Initial. Its time starts with the first input.
+    pub(crate) fn new_client(
+        setup: Setup<'_>,
+        crypto: &dyn ClientProvider,
+        server_name: &str,
+    ) -> Result<Self, TlsError> {
+        let provider = crypto.provider();
+        let mut random = Random::new(provider.clone(), setup.entropy);
+        let (local_cid, original) = (random.cid(), random.cid());
+        let streams = Streams::new(Side::Client, setup.limits);
+        let params = handshake::local_params(
+            setup.transport,
+            setup.limits,
+            streams.local_params(),
+            local_cid,
+            None,
+            &mut random,
+        );
+        let session = crypto.start(Version::V1, server_name, setup.alpn, params)?;
+        let handshake = Handshake::new(local_cid, original, None);
+        let mut connection = Self::new(
+            Side::Client,
+            &setup,
+            provider,
+            random,
+            session,
+            handshake,
+            streams,
+        );
+        if let Err(fault) = connection.advance_handshake(Instant::ZERO) {
+            connection.fail(fault);
+        }
+        Ok(connection)
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        todo!()
+    /// A server's, for the client whose first Initial goes from `peer` to `original`. That
+    /// datagram is still to be handed in.
+    pub(crate) fn new_server(
+        setup: Setup<'_>,
+        crypto: &dyn ServerProvider,
+        original: Cid,
+        peer: Cid,
+    ) -> Result<Self, TlsError> {
+        let provider = crypto.provider();
+        let mut random = Random::new(provider.clone(), setup.entropy);
+        let local_cid = random.cid();
+        let streams = Streams::new(Side::Server, setup.limits);
+        let token = reset_token(&*provider, &setup.reset_key, &local_cid);
+        let params = handshake::local_params(
+            setup.transport,
+            setup.limits,
+            streams.local_params(),
+            local_cid,
+            Some((original, token)),
+            &mut random,
+        );
+        let session = crypto.start(Version::V1, setup.alpn, params)?;
+        let handshake = Handshake::new(local_cid, original, Some(peer));
+        Ok(Self::new(
+            Side::Server,
+            &setup,
+            provider,
+            random,
+            session,
+            handshake,
+            streams,
+        ))
     }
 
-    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
-        todo!()
+    fn new(
+        side: Side,
+        setup: &Setup<'_>,
+        provider: Arc<dyn Provider>,
+        random: Random,
+        session: Box<dyn Session>,
+        handshake: Handshake,
+        streams: Streams,
+    ) -> Self {
+        let (config, limits) = (setup.transport.clone(), setup.limits.clone());
+        let Handshake {
+            local_cid,
+            original_cid,
+            peer_cid,
+            ..
+        } = handshake;
+        let mut spaces = SpaceId::ALL.map(|id| Space::new(id, config.max_ack_delay, &limits));
+        let [initial, ..] = &mut spaces;
+        initial.keys = SpaceKeys::Level(provider.initial_keys(Version::V1, &original_cid, side));
+        let datagram_size = config.datagram_size;
+        let recovery = Recovery::new(
+            Instant::ZERO,
+            RecoveryConfig {
+                side,
+                initial_rtt: config.initial_rtt,
+                max_datagram_size: datagram_size,
+                max_sent_packets: limits.sent_packets,
+                controller: Box::new(NewReno::new(datagram_size)),
+            },
+        );
+        let route = path::Route {
+            remote: setup.remote,
+            local: setup.local,
+        };
+        let mut routes = VecDeque::from([Route::AddCid(local_cid)]);
+        if side == Side::Server {
+            routes.push_back(Route::AddCid(original_cid));
+        }
+        Self {
+            side,
+            phase: Phase::Handshaking,
+            now: None,
+            provider,
+            reset_key: setup.reset_key,
+            random,
+            session,
+            spaces,
+            recovery,
+            streams,
+            datagrams: Datagrams::new(&limits),
+            paths: Paths::new(route, side == Side::Client, limits.path_responses),
+            local_cids: LocalCids::new(local_cid),
+            remote_cids: RemoteCids::new(
+                peer_cid.unwrap_or(original_cid),
+                limits.peer_cids,
+                limits.pending_retirements,
+            ),
+            timers: Timers::default(),
+            datagram_size,
+            used_cid: original_cid,
+            sent_since_heard: false,
+            has_new_keys: false,
+            held: VecDeque::new(),
+            close: None,
+            closed: None,
+            changes: VecDeque::new(),
+            routes,
+            stats: Counts::default(),
+            outcome: Outcome::default(),
+            crypto_out: Vec::new(),
+            handshake,
+            config,
+            limits,
+        }
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
-    }
-
+    /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<Change> {
-        todo!()
+        if let Some(change) = self.changes.pop_front() {
+            return Some(change);
+        }
+        if let Some(change) = self.streams.next_change() {
+            return Some(Change::Stream(change));
+        }
+        if let Some(datagram) = self.datagrams.recv() {
+            return Some(Change::Datagram(datagram));
+        }
+        self.closed.take().map(Change::Closed)
     }
 
+    /// What the endpoint must know to route datagrams here.
     pub(crate) fn next_route(&mut self) -> Option<Route> {
-        todo!()
+        self.routes.pop_front()
     }
 }
 
-/// Commands.
+/// Commands. What they queue goes out with the next [`Connection::poll_transmit`].
 impl Connection {
+    /// Opens a stream; `None` at the peer's limit, and then a [`StreamChange::Available`] follows.
     pub(crate) fn open(&mut self, dir: Dir) -> Option<StreamId> {
-        todo!()
+        if !self.phase.is_open() {
+            return None;
+        }
+        self.streams.open(dir)
     }
 
     pub(crate) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteFail> {
-        todo!()
+        self.check_open()?;
+        self.streams.write(id, data)
     }
 
     pub(crate) fn write_bytes(&mut self, id: StreamId, data: Bytes) -> Result<usize, WriteFail> {
-        todo!()
+        self.check_open()?;
+        self.streams.write_bytes(id, data)
     }
 
     pub(crate) fn writable(&self, id: StreamId) -> usize {
-        todo!()
+        if !self.phase.is_open() {
+            return 0;
+        }
+        self.streams.writable(id)
     }
 
     pub(crate) fn finish(&mut self, id: StreamId) -> Result<(), WriteFail> {
-        todo!()
+        self.check_open()?;
+        self.streams.finish(id)
     }
 
+    /// Nothing happens to a stream that is gone.
     pub(crate) fn reset(&mut self, id: StreamId, code: u64) {
-        todo!()
+        let _ = self.streams.reset(id, code);
     }
 
+    /// Nothing happens to a stream that is gone.
     pub(crate) fn stop(&mut self, id: StreamId, code: u64) {
-        todo!()
+        let _ = self.streams.stop(id, code);
     }
 
     pub(crate) fn set_priority(&mut self, id: StreamId, priority: i32) {
-        todo!()
+        self.streams.set_priority(id, priority);
     }
 
     pub(crate) fn read(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, ReadFail> {
-        todo!()
+        self.streams.read(id, max)
     }
 
     pub(crate) fn read_into(
@@ -148,11 +399,26 @@ impl Connection {
         id: StreamId,
         out: &mut [u8],
     ) -> Result<Option<usize>, ReadFail> {
-        todo!()
+        self.streams.read_into(id, out)
     }
 
     pub(crate) fn is_readable(&self, id: StreamId) -> bool {
-        todo!()
+        self.streams.is_readable(id)
+    }
+
+    /// Has [`StreamChange::Received`] tell when the peer sends more on a stream.
+    pub(crate) fn watch(&mut self, id: StreamId) {
+        self.streams.watch(id);
+    }
+
+    /// How much the peer sent on a stream so far, whether it was read or not.
+    pub(crate) fn received(&mut self, id: StreamId) -> Option<u64> {
+        self.streams.received(id)
+    }
+
+    /// Bytes written to a stream that the peer has not acknowledged.
+    pub(crate) fn buffered_on(&self, id: StreamId) -> u64 {
+        self.streams.buffered_on(id)
     }
 
     /// Queues a DATAGRAM frame of `prefix` and `payload`.
@@ -161,22 +427,30 @@ impl Connection {
         prefix: &[u8],
         payload: &[u8],
     ) -> Result<(), DatagramFail> {
-        todo!()
+        let max = self.max_datagram_len().ok_or(DatagramFail::Unsupported)?;
+        if prefix.len().saturating_add(payload.len()) > max {
+            return Err(DatagramFail::TooLarge { max });
+        }
+        self.datagrams
+            .send(prefix, payload)
+            .map_err(|Full| DatagramFail::Full)
     }
 
     /// The longest DATAGRAM payload that fits one packet now; `None` when the peer takes none.
     pub(crate) fn max_datagram_len(&self) -> Option<usize> {
-        todo!()
+        let frame_max = self.peer_params()?.max_datagram_frame_size;
+        let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX);
+        let header = 1 + self.remote_cids.current().len() + MAX_NUMBER_LEN;
+        let room = usize::from(self.datagram_size).saturating_sub(header + TAG_LEN);
+        data_that_fits(room.min(frame_max).checked_sub(1)?)
     }
 
-    /// Closes the connection: the application's wish.
-    pub(crate) fn close(&mut self, space: ErrorSpace, code: u64, reason: &str) {
-        todo!()
-    }
-
-    /// Closes the connection: an upper layer found the peer at fault.
-    pub(crate) fn fail(&mut self, fault: Fault) {
-        todo!()
+    fn check_open(&self) -> Result<(), WriteFail> {
+        if self.phase.is_open() {
+            Ok(())
+        } else {
+            Err(WriteFail::Unknown)
+        }
     }
 }
 
@@ -186,28 +460,45 @@ impl Connection {
         self.side
     }
 
+    /// The handshake is complete and the connection not closed.
     pub(crate) fn is_established(&self) -> bool {
-        todo!()
+        self.phase.is_established()
     }
 
+    /// The connection is over, though it may have something to send still.
     pub(crate) fn is_closed(&self) -> bool {
-        todo!()
+        !self.phase.is_open()
+    }
+
+    /// Nothing will be sent any more, and nothing that arrives matters.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.phase == Phase::Drained
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.phase == Phase::Handshaking
+    }
+
+    /// The peer's transport parameters, once they are authenticated.
+    pub(crate) fn peer_params(&self) -> Option<&TransportParameters> {
+        let params = self.handshake.peer_params.as_ref();
+        params.filter(|_| self.phase.is_established())
     }
 
     pub(crate) fn remote_address(&self) -> SocketAddr {
-        todo!()
+        self.paths.route().remote
     }
 
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        todo!()
+        self.session.alpn()
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {
-        todo!()
+        self.session.server_name()
     }
 
     pub(crate) fn peer_certificates(&self) -> Vec<Bytes> {
-        todo!()
+        self.session.peer_certificates()
     }
 
     pub(crate) fn export_keying_material(
@@ -216,10 +507,227 @@ impl Connection {
         label: &[u8],
         context: &[u8],
     ) -> Result<(), CryptoError> {
-        todo!()
+        self.session.export_keying_material(out, label, context)
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        todo!()
+        Stats {
+            rtt: self.recovery.rtt().smoothed(),
+            congestion_window: self.recovery.congestion_window(),
+            bytes_in_flight: self.recovery.bytes_in_flight(),
+            bytes_sent: self.stats.bytes_sent,
+            bytes_received: self.stats.bytes_received,
+            packets_sent: self.stats.packets_sent,
+            packets_received: self.stats.packets_received,
+            packets_dropped: self.stats.packets_dropped,
+            packets_lost: self.recovery.lost_packets(),
+        }
+    }
+
+    /// Bytes of memory held for the peer or on its behalf, without what is the same for every
+    /// connection.
+    pub(crate) fn accounted_bytes(&self) -> usize {
+        let crypto = self
+            .spaces
+            .iter()
+            .map(|space| space.crypto.accounted_bytes());
+        let held = self.held.iter().map(Held::len);
+        self.streams.accounted_bytes()
+            + self.datagrams.accounted_bytes()
+            + crypto.sum::<usize>()
+            + held.sum::<usize>()
     }
 }
+
+/// Time.
+impl Connection {
+    /// Takes the time of an input. It never goes back.
+    fn tick(&mut self, now: Instant) -> Instant {
+        let Some(last) = self.now else {
+            self.now = Some(now);
+            let deadline = now + self.limits.handshake_timeout;
+            self.timers.set(TimerId::Handshake, Some(deadline));
+            self.restart_idle_timer(now);
+            self.streams.set_now(now);
+            return now;
+        };
+        let now = now.max(last);
+        self.now = Some(now);
+        self.streams.set_now(now);
+        self.start_close_timer(now);
+        now
+    }
+
+    /// The time is `now`: does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if !self.phase.is_open() {
+            self.on_close_timeout(now);
+            return;
+        }
+        if self.timers.take_expired(TimerId::Handshake, now) {
+            self.on_silence("the handshake took too long");
+            return;
+        }
+        if self.timers.take_expired(TimerId::Idle, now) {
+            self.on_silence("nothing was heard of the peer for too long");
+            return;
+        }
+        if self.timers.take_expired(TimerId::KeepAlive, now) {
+            self.space_mut(SpaceId::Data).ping = true;
+        }
+        self.timers.take_expired(TimerId::Pacing, now);
+        self.on_recovery_timeout(now);
+        self.on_path_timeout(now);
+        if let Some(phases) = self.space_mut(SpaceId::Data).keys.phases_mut() {
+            phases.handle_timeout(now);
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] has something to do. What could be sent at once is no
+    /// reason to wake up: ask [`Connection::poll_transmit`] after every input.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let now = self.now.unwrap_or_default();
+        match self.phase {
+            Phase::Drained => return None,
+            Phase::Closing | Phase::Draining => return self.timers.next().or(Some(now)),
+            Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
+        }
+        let data = self.space(SpaceId::Data);
+        // One that has passed was seen by `poll_transmit` already.
+        let ack = data.acks.deadline().filter(|at| *at > now);
+        [
+            self.timers.next(),
+            self.recovery.timeout(),
+            self.paths.poll_timeout(),
+            data.keys.phases().and_then(|phases| phases.poll_timeout()),
+            ack,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn on_silence(&mut self, reason: &str) {
+        self.vanish(crate::event::ClosedBy::Timeout, reason);
+    }
+
+    fn on_recovery_timeout(&mut self, now: Instant) {
+        if let Some(id) = self.recovery.on_timeout(now, &mut self.outcome) {
+            self.apply_outcome(id);
+        }
+        for id in SpaceId::ALL {
+            if self.recovery.probes_pending(id) > 0 && !self.has_content(id) {
+                self.repeat_oldest(id);
+            }
+        }
+    }
+
+    fn on_path_timeout(&mut self, now: Instant) {
+        match self.paths.handle_timeout(now) {
+            path::Expiry::None => {}
+            path::Expiry::Reverted => self.recovery.on_path_change(now),
+            // RFC 9000, section 9.3.2.
+            path::Expiry::NoPath => self.on_silence("the peer is at no address that we know"),
+        }
+        self.update_amplification();
+    }
+
+    /// Restarts the idle timer: a packet was received, or the first that elicits an answer since
+    /// then was sent (RFC 9000, section 10.1).
+    fn restart_idle_timer(&mut self, now: Instant) {
+        let at = self.idle_timeout().map(|timeout| now + timeout);
+        self.timers.set(TimerId::Idle, at);
+        if self.phase.is_established() {
+            let at = self.config.keep_alive.map(|interval| now + interval);
+            self.timers.set(TimerId::KeepAlive, at);
+        }
+    }
+
+    /// The smaller of both sides', but three PTOs at least.
+    fn idle_timeout(&self) -> Option<Duration> {
+        let peer = self.peer_params().map(|params| params.max_idle_timeout_ms);
+        let peer = Duration::from_millis(peer.unwrap_or(0));
+        let both = [self.config.idle_timeout, peer];
+        let timeout = both
+            .into_iter()
+            .filter(|timeout| !timeout.is_zero())
+            .min()?;
+        Some(timeout.max(self.recovery.pto(SpaceId::Data).saturating_mul(3)))
+    }
+}
+
+/// Parts.
+impl Connection {
+    fn space(&self, id: SpaceId) -> &Space {
+        &self.spaces[id as usize]
+    }
+
+    fn space_mut(&mut self, id: SpaceId) -> &mut Space {
+        &mut self.spaces[id as usize]
+    }
+
+    /// Gives the peer as many connection IDs as it takes.
+    fn issue_cids(&mut self) {
+        while self.local_cids.wants_more() {
+            let cid = self.random.cid();
+            self.local_cids.issue(cid);
+            self.routes.push_back(Route::AddCid(cid));
+        }
+    }
+
+    /// What proves to the peer that we lost the state of a connection that used `cid`.
+    fn reset_token(&self, cid: &Cid) -> ResetToken {
+        reset_token(&*self.provider, &self.reset_key, cid)
+    }
+
+    /// Does `change` to the peer's IDs, and keeps the endpoint informed of the token in use.
+    fn change_remote_cids<T>(&mut self, change: impl FnOnce(&mut RemoteCids) -> T) -> T {
+        let before = self.remote_cids.reset_token();
+        let result = change(&mut self.remote_cids);
+        let after = self.remote_cids.reset_token();
+        if before != after {
+            self.routes.extend(before.map(Route::RemoveResetToken));
+            self.routes.extend(after.map(Route::AddResetToken));
+        }
+        result
+    }
+
+    /// Nothing more is to come here.
+    fn release(&mut self) {
+        self.timers.clear_all();
+        let handshake = (self.side == Side::Server).then_some(self.handshake.original_cid);
+        let cids = self.local_cids.iter().chain(handshake);
+        self.routes.extend(cids.map(Route::RemoveCid));
+        let token = self.remote_cids.reset_token();
+        self.routes.extend(token.map(Route::RemoveResetToken));
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("side", &self.side)
+            .field("phase", &self.phase)
+            .field("remote", &self.paths.route().remote)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The stateless reset token of a connection ID of ours (RFC 9000, section 10.3.2).
+pub(crate) fn reset_token(provider: &dyn Provider, key: &[u8; 32], cid: &Cid) -> ResetToken {
+    let mut token = ResetToken([0; 16]);
+    let mac = provider.hmac(key, cid);
+    token
+        .0
+        .iter_mut()
+        .zip(mac)
+        .for_each(|(to, from)| *to = from);
+    token
+}
+
+/// The longest packet number on the wire.
+const MAX_NUMBER_LEN: usize = 4;
+
+#[cfg(test)]
+mod tests;

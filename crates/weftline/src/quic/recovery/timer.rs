@@ -23,16 +23,18 @@ impl Recovery {
         self.timer().map(|(at, _)| at)
     }
 
-    /// The time is `now`: declares packets lost or asks for probes if that is due.
-    pub(crate) fn on_timeout(&mut self, now: Instant, outcome: &mut Outcome) {
-        let Some((at, timer)) = self.timer() else {
-            return;
-        };
+    /// The time is `now`: declares packets lost or asks for probes if that is due. Gives the space
+    /// of what is lost.
+    pub(crate) fn on_timeout(&mut self, now: Instant, outcome: &mut Outcome) -> Option<SpaceId> {
+        let (at, timer) = self.timer()?;
         if now < at {
-            return;
+            return None;
         }
         match timer {
-            Timer::Loss(space) => self.detect_lost(now, space, outcome),
+            Timer::Loss(space) => {
+                self.detect_lost(now, space, outcome);
+                return Some(space);
+            }
             Timer::Probe(space) => {
                 self.on_pto(now);
                 self.ask_for_probes(space);
@@ -44,6 +46,7 @@ impl Recovery {
                 *probes = (*probes).max(1);
             }
         }
+        None
     }
 
     /// The probe timeout of `space` without backoff: the longest an answer normally takes.

@@ -77,6 +77,12 @@ impl FrameReader {
         Some(FrameHeader { ty, len })
     }
 
+    /// Bytes that the header takes at least, beyond those read: who reads no more than this never
+    /// reads into the payload.
+    pub const fn missing(&self) -> usize {
+        self.0.missing()
+    }
+
     /// Whether no header was begun: where a stream may end (RFC 9114, section 7.1).
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -47,6 +47,15 @@ impl PartialVarint {
     pub const fn is_empty(&self) -> bool {
         self.have == 0
     }
+
+    /// Bytes that the integer takes at least, beyond those read: who reads no more than this never
+    /// reads past it.
+    pub const fn missing(&self) -> usize {
+        if self.have == 0 {
+            return 1;
+        }
+        (1 << (self.bytes[0] >> 6)) - self.have as usize
+    }
 }
 
 /// Reads pairs of varints, a type and a length, from a stream.
@@ -83,6 +92,12 @@ impl PartialPair {
         }
     }
 
+    /// As [`PartialVarint::missing`], for both integers.
+    pub(super) const fn missing(&self) -> usize {
+        // Where the first one is missing, so is at least a byte of the second.
+        self.next.missing() + self.first.is_none() as usize
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.first.is_none() && self.next.is_empty()
     }
@@ -113,6 +128,23 @@ mod tests {
             assert_eq!(values, expected, "in pieces of {piece}");
             assert!(reader.is_empty());
         }
+    }
+
+    #[test]
+    fn missing_bytes_lead_exactly_to_the_end() {
+        let bytes = [0x40, 0x41, 0xc0, 0, 0, 0, 0, 0, 0, 5, 9];
+        let mut reader = PartialPair::new();
+        let (mut rest, mut reads) = (&bytes[..], Vec::new());
+        let pair = loop {
+            reads.push(reader.missing());
+            let (mut input, tail) = rest.split_at(reader.missing());
+            rest = tail;
+            if let Some(pair) = reader.feed(&mut input) {
+                break pair;
+            }
+        };
+        assert_eq!((pair, rest), ((0x41, 5), &[9][..]));
+        assert_eq!(reads, [2, 1, 7]);
     }
 
     #[test]

@@ -1,0 +1,595 @@
+//! A connection: QUIC, HTTP/3 and WebTransport in one, and what an application does with it.
+
+use alloc::{collections::VecDeque, string::ToString, vec::Vec};
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+use crate::{
+    config::{ClientConfig, Limits, ServerConfig, TransportConfig},
+    crypto::{CryptoError, TlsError},
+    entropy::Entropy,
+    error::{
+        ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
+    },
+    event::{ErrorSpace, Event},
+    h3::{self, Fields, RequestHead, ResponseHead},
+    quic::{self, ReadFail, Route, Stats, WriteFail},
+    time::Instant,
+    udp::{RecvMeta, Transmit},
+    wire::{Cid, Dir, Side, StreamId, h3::error_code},
+    wt::{self, Dialect, Io, SessionId, SessionRequest, SessionStats},
+};
+
+/// A connection of an endpoint.
+///
+/// Commands never wait and never fail for a peer's fault: what cannot be done now says so
+/// (`Blocked`, `Limit`, `Full`), and an [`Event`] tells when it can. What they queue goes out with
+/// the endpoint's next datagrams.
+///
+/// Streams are named by their [`StreamId`], sessions by their [`SessionId`]. The same methods serve
+/// the streams of sessions and the bodies of plain HTTP/3 messages: [`read`](Self::read),
+/// [`write`](Self::write), [`finish`](Self::finish) and so on.
+pub struct Connection {
+    quic: quic::Connection,
+    h3: h3::Layer,
+    wt: wt::Layer,
+    events: VecDeque<Event>,
+}
+
+/// Sessions.
+impl Connection {
+    /// Client: asks for a session. The request is sent as soon as the server's SETTINGS are there;
+    /// then [`Event::SessionReady`], [`Event::SessionRejected`] or, when there can be no session,
+    /// [`Event::SessionClosed`] follows.
+    pub fn request_session(&mut self, request: SessionRequest) -> Result<SessionId, SessionError> {
+        self.with_sessions(|wt, io| wt.request_session(io, request))
+    }
+
+    /// Server: accepts a session, with one of the protocols the client offers
+    /// ([`offered_protocols`](wt::offered_protocols)) or none. Streams and datagrams that came
+    /// early follow as events.
+    pub fn accept_session(
+        &mut self,
+        session: SessionId,
+        protocol: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.accept_session_with(session, protocol, &Fields::new())
+    }
+
+    /// Like [`Self::accept_session`], with these fields in the response.
+    pub fn accept_session_with(
+        &mut self,
+        session: SessionId,
+        protocol: Option<&str>,
+        fields: &Fields,
+    ) -> Result<(), SessionError> {
+        self.with_sessions(|wt, io| wt.accept_session(io, session, protocol, fields))
+    }
+
+    /// Server: refuses a session with a status of 300 to 599: 403 for an origin that is not
+    /// allowed, 429 for too many, [`Dialect::not_found_status`] where nothing serves the path.
+    /// Nothing more is told of the session.
+    pub fn reject_session(
+        &mut self,
+        session: SessionId,
+        status: u16,
+        fields: Fields,
+    ) -> Result<(), SessionError> {
+        self.with_sessions(|wt, io| wt.reject_session(io, session, status, fields))
+    }
+
+    /// Ends a session with the application's code and reason, of which the first 1024 bytes are
+    /// sent. Its streams and datagrams are gone at once, both ways, delivered or not.
+    ///
+    /// [`Event::SessionClosed`] follows when the peer has seen it, or did not answer for two
+    /// seconds: a connection closed before that may take the reason with it.
+    pub fn close_session(
+        &mut self,
+        session: SessionId,
+        code: u32,
+        reason: &str,
+    ) -> Result<(), SessionError> {
+        self.with_sessions(|wt, io| wt.close_session(io, session, code, reason))
+    }
+
+    /// Asks the peer to finish a session soon. It goes on working. Draft 02 has no message for it:
+    /// there nothing is sent.
+    pub fn drain_session(&mut self, session: SessionId) -> Result<(), SessionError> {
+        self.with_sessions(|wt, io| wt.drain_session(io, session))
+    }
+
+    /// The sessions that are established.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.wt.sessions()
+    }
+
+    /// The session that a stream belongs to.
+    pub fn session_of(&self, stream: StreamId) -> Option<SessionId> {
+        self.wt.session_of(stream)
+    }
+
+    /// The dialect of a session, once it is known.
+    pub fn dialect(&self, session: SessionId) -> Option<Dialect> {
+        self.wt.dialect(session)
+    }
+
+    /// The application protocol that the server chose for a session.
+    pub fn protocol(&self, session: SessionId) -> Option<&str> {
+        self.wt.protocol(session)
+    }
+
+    /// Figures of a session.
+    pub fn session_stats(&self, session: SessionId) -> Option<SessionStats> {
+        self.wt.stats(session)
+    }
+
+    /// Fills `out` with keying material that both ends of a session, and nobody else, can compute
+    /// (draft-16, section 4.8). `label` has 1 to 255 bytes, `context` up to 255.
+    pub fn export_session_keying_material(
+        &self,
+        session: SessionId,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), SessionError> {
+        let (exporter, context) = self.wt.exporter(session, label, context)?;
+        let done = self.quic.export_keying_material(out, exporter, &context);
+        done.map_err(|CryptoError| SessionError::WrongState)
+    }
+}
+
+/// Streams of sessions, and bodies of plain HTTP/3 messages.
+impl Connection {
+    /// Opens a stream in a session.
+    pub fn open_stream(&mut self, session: SessionId, dir: Dir) -> Result<StreamId, OpenError> {
+        self.with_sessions(|wt, io| wt.open_stream(io, session, dir))
+    }
+
+    /// Bytes that [`Self::write`] would take now.
+    pub fn writable(&mut self, stream: StreamId) -> usize {
+        if self.is_message(stream) {
+            return self.h3.body_writable(&self.quic, stream);
+        }
+        self.with_sessions(|wt, io| wt.writable(io, stream))
+    }
+
+    /// Writes as much of `data` as there is room and credit for, at least one byte of it; gives how
+    /// much. The data is copied and kept until the peer has it.
+    pub fn write(&mut self, stream: StreamId, data: &[u8]) -> Result<usize, WriteError> {
+        if self.is_message(stream) {
+            let written = self.h3.write_body(&mut self.quic, stream, data);
+            return written.map_err(write_error);
+        }
+        self.with_sessions(|wt, io| wt.write(io, stream, data))
+    }
+
+    /// Like [`Self::write`], but keeps the data without copying it.
+    pub fn write_bytes(&mut self, stream: StreamId, data: Bytes) -> Result<usize, WriteError> {
+        if self.is_message(stream) {
+            return self.write(stream, &data);
+        }
+        self.with_sessions(|wt, io| wt.write_bytes(io, stream, data))
+    }
+
+    /// Ends the data of a stream. [`Event::StreamFinished`] tells when the peer has all of it.
+    pub fn finish(&mut self, stream: StreamId) -> Result<(), WriteError> {
+        if self.is_message(stream) {
+            let finished = self.h3.finish_body(&mut self.quic, stream);
+            return finished.map_err(write_error);
+        }
+        self.with_sessions(|wt, io| wt.finish(io, stream))
+    }
+
+    /// Gives up the sending side of a stream: data not delivered yet may never be. A session's
+    /// peer is told `code`; a plain message ends with H3_REQUEST_CANCELLED.
+    pub fn reset(&mut self, stream: StreamId, code: u32) {
+        if self.is_message(stream) {
+            let code = error_code::H3_REQUEST_CANCELLED;
+            self.h3.reset(&mut self.quic, stream, code);
+        } else {
+            self.with_sessions(|wt, io| wt.reset(io, stream, code));
+        }
+    }
+
+    /// Gives up the receiving side of a stream, and asks the peer to stop sending. A session's peer
+    /// is told `code`; of a plain message a server says H3_NO_ERROR, a client
+    /// H3_REQUEST_CANCELLED.
+    pub fn stop(&mut self, stream: StreamId, code: u32) {
+        if self.is_message(stream) {
+            let code = match self.quic.side() {
+                Side::Server => error_code::H3_NO_ERROR,
+                Side::Client => error_code::H3_REQUEST_CANCELLED,
+            };
+            self.h3.stop(&mut self.quic, stream, code);
+        } else {
+            self.with_sessions(|wt, io| wt.stop(io, stream, code));
+        }
+    }
+
+    /// Sends the data of streams with a higher priority first; 0 is the default.
+    pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
+        self.quic.set_priority(stream, priority);
+    }
+
+    /// Takes up to `max` bytes of what arrived, in order, without a copy. `None` is the end.
+    pub fn read(&mut self, stream: StreamId, max: usize) -> Result<Option<Bytes>, ReadError> {
+        if self.is_message(stream) {
+            let read = self.h3.read_body(&mut self.quic, stream, max);
+            self.settle();
+            return read.map_err(read_error);
+        }
+        self.with_sessions(|wt, io| wt.read(io, stream, max))
+    }
+
+    /// Copies what arrived into `out`, in order; gives how much. `None` is the end.
+    pub fn read_into(
+        &mut self,
+        stream: StreamId,
+        out: &mut [u8],
+    ) -> Result<Option<usize>, ReadError> {
+        if !self.is_message(stream) {
+            return self.with_sessions(|wt, io| wt.read_into(io, stream, out));
+        }
+        let read = self.read(stream, out.len())?;
+        Ok(read.map(|data| {
+            let len = data.len().min(out.len());
+            for (to, from) in out.iter_mut().zip(&data) {
+                *to = *from;
+            }
+            len
+        }))
+    }
+}
+
+/// Datagrams.
+impl Connection {
+    /// Queues a datagram. It is sent once, if it ever fits, and may be lost.
+    pub fn send_datagram(
+        &mut self,
+        session: SessionId,
+        payload: &[u8],
+    ) -> Result<(), DatagramError> {
+        self.with_sessions(|wt, io| wt.send_datagram(io, session, payload))
+    }
+
+    /// The longest payload that fits a datagram now; `None` when the session is not open. It may
+    /// change with the path.
+    pub fn max_datagram_len(&mut self, session: SessionId) -> Option<usize> {
+        self.with_sessions(|wt, io| wt.max_datagram_len(io, session))
+    }
+
+    /// Takes the oldest datagram that arrived.
+    pub fn recv_datagram(&mut self, session: SessionId) -> Option<Bytes> {
+        self.wt.recv_datagram(session)
+    }
+}
+
+/// Plain HTTP/3.
+impl Connection {
+    /// Client: sends a request. Its body goes out with [`write`](Self::write), and
+    /// [`finish`](Self::finish) ends it, body or not; [`Event::Response`] follows. Possible after
+    /// [`Event::Connected`].
+    pub fn request(&mut self, head: &RequestHead) -> Result<StreamId, RequestError> {
+        if self.wt.is_session_request(head) {
+            return Err(RequestError::Invalid(
+                "a session: that is request_session's",
+            ));
+        }
+        self.h3.send_request(&mut self.quic, head, false)
+    }
+
+    /// Server: sends the head of a response, or of an interim one. The body goes out with
+    /// [`write`](Self::write), and [`finish`](Self::finish) ends it, body or not.
+    pub fn respond(&mut self, request: StreamId, head: &ResponseHead) -> Result<(), RequestError> {
+        if !self.is_message(request) {
+            return Err(RequestError::UnknownRequest);
+        }
+        self.h3.send_response(&mut self.quic, request, head, false)
+    }
+
+    /// Gives up an exchange, both ways.
+    pub fn cancel(&mut self, request: StreamId) {
+        if self.is_message(request) {
+            let code = error_code::H3_REQUEST_CANCELLED;
+            self.h3.cancel(&mut self.quic, request, code);
+            self.settle();
+        }
+    }
+}
+
+/// The connection itself.
+impl Connection {
+    /// Closes the connection with an HTTP/3 error code; 0x100 (H3_NO_ERROR) says that nothing is
+    /// wrong. Everything on it ends at once; to let sessions keep their reasons, close them first
+    /// and wait for [`Event::SessionClosed`].
+    pub fn close(&mut self, code: u64, reason: &str) {
+        self.quic.close(ErrorSpace::Application, code, reason);
+        self.settle();
+    }
+
+    /// Asks the peer for no new requests and sessions (GOAWAY), and takes none that come. What
+    /// there is goes on.
+    pub fn go_away(&mut self) {
+        self.h3.go_away(&mut self.quic);
+        self.wt.go_away();
+    }
+
+    /// Which end this is.
+    pub fn side(&self) -> Side {
+        self.quic.side()
+    }
+
+    /// Whether the handshake is complete, and the connection not closed.
+    pub fn is_established(&self) -> bool {
+        self.quic.is_established()
+    }
+
+    /// Whether the connection is over.
+    pub fn is_closed(&self) -> bool {
+        self.quic.is_closed()
+    }
+
+    /// Where the peer is.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.quic.remote_address()
+    }
+
+    /// The name the client asked for (SNI); servers only.
+    pub fn server_name(&self) -> Option<&str> {
+        self.quic.server_name()
+    }
+
+    /// The peer's certificate chain in DER, its own first; empty when it showed none.
+    pub fn peer_certificates(&self) -> Vec<Bytes> {
+        self.quic.peer_certificates()
+    }
+
+    /// Fills `out` with keying material of the connection (RFC 8446, section 7.5).
+    pub fn export_keying_material(
+        &self,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), CryptoError> {
+        self.quic.export_keying_material(out, label, context)
+    }
+
+    /// Figures of the connection.
+    pub fn stats(&self) -> Stats {
+        self.quic.stats()
+    }
+
+    /// Bytes of memory held for the peer or on its behalf, without what is the same for every
+    /// connection.
+    pub fn accounted_bytes(&self) -> usize {
+        self.quic.accounted_bytes()
+            + self.h3.accounted_bytes()
+            + self.wt.accounted_bytes()
+            + self.events.capacity() * size_of::<Event>()
+    }
+}
+
+/// What the endpoint does with it.
+impl Connection {
+    pub(crate) fn client(
+        now: Instant,
+        config: &ClientConfig,
+        name: &str,
+        to: SocketAddr,
+        reset_key: &[u8; 32],
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, ConnectError> {
+        let grease = entropy.public_u64();
+        let setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
+        let quic = quic::Connection::new_client(setup, &*config.crypto, name).map_err(|error| {
+            ConnectError::Tls {
+                name: name.to_string(),
+                reason: error.reason,
+            }
+        })?;
+        let wt = wt::Layer::new(Side::Client, config.dialects, &config.limits);
+        Ok(Self::new(now, quic, wt, &config.limits, grease))
+    }
+
+    /// For the client whose first Initial goes from `peer` to `original`. That datagram is still to
+    /// be handed in.
+    pub(crate) fn server(
+        now: Instant,
+        config: &ServerConfig,
+        meta: &RecvMeta,
+        original: Cid,
+        peer: Cid,
+        reset_key: &[u8; 32],
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, TlsError> {
+        let grease = entropy.public_u64();
+        let mut setup = setup(
+            &config.transport,
+            &config.limits,
+            meta.from,
+            reset_key,
+            entropy,
+        );
+        setup.local = meta.to;
+        let quic = quic::Connection::new_server(setup, &*config.crypto, original, peer)?;
+        let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
+        Ok(Self::new(now, quic, wt, &config.limits, grease))
+    }
+
+    pub(crate) fn handle_datagram(&mut self, now: Instant, meta: &RecvMeta, datagram: &mut [u8]) {
+        self.wt.set_now(now);
+        self.quic.handle_datagram(now, meta, datagram);
+        self.settle();
+    }
+
+    /// The peer has lost the connection's state.
+    pub(crate) fn handle_stateless_reset(&mut self, now: Instant) {
+        self.wt.set_now(now);
+        self.quic.handle_stateless_reset(now);
+        self.settle();
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.wt.set_now(now);
+        self.quic.handle_timeout(now);
+        self.settle();
+        if self.wt.timeout().is_some_and(|at| at <= now) {
+            self.with_sessions(wt::Layer::handle_timeout);
+        }
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        self.quic.poll_transmit(now, out)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [self.quic.poll_timeout(), self.wt.timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn next_route(&mut self) -> Option<Route> {
+        self.quic.next_route()
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.quic.is_handshaking()
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.quic.is_drained()
+    }
+}
+
+impl Connection {
+    fn new(
+        now: Instant,
+        quic: quic::Connection,
+        mut wt: wt::Layer,
+        limits: &Limits,
+        grease: u64,
+    ) -> Self {
+        wt.set_now(now);
+        let h3 = h3::Layer::new(quic.side(), limits, wt.extensions(), grease);
+        Self {
+            quic,
+            h3,
+            wt,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Lets every change rise to the layer it concerns, until there is none.
+    fn settle(&mut self) {
+        // What an input can cause is bounded by its size, and by the streams and sessions there are.
+        loop {
+            while let Some(change) = self.h3.next_change() {
+                self.on_change(change);
+            }
+            let Some(change) = self.quic.next_change() else {
+                break;
+            };
+            if let Err(fault) = self.h3.on_quic(change, &mut self.quic) {
+                self.quic.fail(fault);
+            }
+        }
+        let (wt, mut io) = self.split();
+        wt.on_settled(&mut io);
+    }
+
+    fn on_change(&mut self, change: h3::Change) {
+        let (wt, mut io) = self.split();
+        let change = match wt.on_h3(&mut io, change) {
+            Ok(Some(change)) => change,
+            Ok(None) => return,
+            Err(fault) => return self.quic.fail(fault),
+        };
+        let event = match change {
+            h3::Change::Connected => Event::Connected,
+            h3::Change::Closed(reason) => Event::Closed(reason),
+            h3::Change::Request(id, head) => Event::Request(id, head.into()),
+            h3::Change::Response(id, head) => Event::Response(id, head.into()),
+            h3::Change::Readable(id) => Event::Readable(id),
+            h3::Change::Writable(id) => Event::Writable(id),
+            h3::Change::Finished(id) => Event::StreamFinished(id),
+            h3::Change::Stopped(id, _) => Event::StreamStopped(id, None),
+            h3::Change::Failed(id, code) => Event::RequestFailed(id, code),
+            // Told by the layer of sessions, or nothing to tell.
+            h3::Change::GoAway
+            | h3::Change::Confirmed
+            | h3::Change::Settings
+            | h3::Change::Foreign { .. }
+            | h3::Change::Stream(_)
+            | h3::Change::Datagram { .. } => return,
+        };
+        self.events.push_back(event);
+    }
+
+    /// Does something with sessions, and lets what follows from it rise.
+    fn with_sessions<T>(&mut self, f: impl FnOnce(&mut wt::Layer, &mut Io<'_>) -> T) -> T {
+        let (wt, mut io) = self.split();
+        let result = f(wt, &mut io);
+        self.settle();
+        result
+    }
+
+    fn split(&mut self) -> (&mut wt::Layer, Io<'_>) {
+        let io = Io {
+            quic: &mut self.quic,
+            h3: &mut self.h3,
+            events: &mut self.events,
+        };
+        (&mut self.wt, io)
+    }
+
+    /// Whether a stream carries a plain HTTP/3 message.
+    fn is_message(&self, id: StreamId) -> bool {
+        self.wt.session_of(id).is_none() && !self.wt.is_session(id) && self.h3.has_message(id)
+    }
+}
+
+fn setup<'a>(
+    transport: &'a TransportConfig,
+    limits: &'a Limits,
+    remote: SocketAddr,
+    reset_key: &[u8; 32],
+    entropy: &'a mut dyn Entropy,
+) -> quic::Setup<'a> {
+    quic::Setup {
+        transport,
+        limits,
+        alpn: ALPN,
+        remote,
+        local: None,
+        reset_key: *reset_key,
+        entropy,
+    }
+}
+
+fn write_error(fail: WriteFail) -> WriteError {
+    match fail {
+        WriteFail::Blocked => WriteError::Blocked,
+        WriteFail::Stopped(_) => WriteError::Stopped(None),
+        WriteFail::Finished => WriteError::Finished,
+        WriteFail::Unknown => WriteError::UnknownStream,
+    }
+}
+
+fn read_error(fail: ReadFail) -> ReadError {
+    match fail {
+        ReadFail::Blocked => ReadError::Blocked,
+        ReadFail::Reset(_) => ReadError::Reset(None),
+        ReadFail::Unknown => ReadError::UnknownStream,
+    }
+}
+
+/// RFC 9114, section 3.1.
+const ALPN: &[&[u8]] = &[b"h3"];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Two whole connections, without an endpoint around them.
+
+mod pair;
+mod sessions;

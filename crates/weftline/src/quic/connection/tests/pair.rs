@@ -1,0 +1,343 @@
+//! Two connections, and the network between them.
+
+use alloc::{collections::VecDeque, sync::Arc, vec, vec::Vec};
+use core::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::super::{Change, Connection, Setup};
+use crate::{
+    Instant,
+    config::{Limits, TransportConfig},
+    crypto::null::{NullClient, NullServer},
+    entropy::SeededEntropy,
+    quic::{StreamChange, streams::ReadFail},
+    udp::{RecvMeta, Transmit},
+    wire::{Cid, Side, StreamId, packet::Invariant},
+};
+
+/// What both ends are made with.
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) client: TransportConfig,
+    pub(super) server: TransportConfig,
+    pub(super) client_limits: Limits,
+    pub(super) server_limits: Limits,
+    pub(super) client_crypto: NullClient,
+    pub(super) server_crypto: NullServer,
+    pub(super) seed: u64,
+    pub(super) latency: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            client: TransportConfig::default(),
+            server: TransportConfig::default(),
+            client_limits: Limits::default(),
+            server_limits: Limits::default(),
+            client_crypto: NullClient::insecure(),
+            server_crypto: NullServer::insecure(),
+            seed: 1,
+            latency: Duration::from_millis(10),
+        }
+    }
+}
+
+/// A datagram on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) at: Instant,
+    pub(super) from: SocketAddr,
+    pub(super) data: Vec<u8>,
+}
+
+/// One end, with what it told.
+pub(super) struct End {
+    pub(super) conn: Connection,
+    pub(super) address: SocketAddr,
+    pub(super) inbox: VecDeque<Flight>,
+    pub(super) changes: Vec<Change>,
+    /// Every datagram it sent: size, and where to.
+    pub(super) sent: Vec<(usize, SocketAddr)>,
+    pub(super) received_bytes: usize,
+}
+
+pub(super) struct Pair {
+    pub(super) client: End,
+    /// Made when the first Initial arrives.
+    pub(super) server: End,
+    pub(super) now: Instant,
+    pub(super) latency: Duration,
+    /// Whether to drop a datagram: its sender, how many that end sent before, and the bytes.
+    pub(super) drop: fn(Side, usize, &[u8]) -> bool,
+    /// Steps until a test is taken to hang.
+    pub(super) steps: usize,
+}
+
+pub(super) const CLIENT: SocketAddr = address(1, 1000);
+pub(super) const SERVER: SocketAddr = address(2, 443);
+pub(super) const ALPN: &[&[u8]] = &[b"test"];
+const RESET_KEY: [u8; 32] = [9; 32];
+
+pub(super) const fn address(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), port)
+}
+
+pub(super) fn client(options: &Options) -> Connection {
+    let mut entropy = SeededEntropy::new(options.seed);
+    let setup = Setup {
+        transport: &options.client,
+        limits: &options.client_limits,
+        alpn: ALPN,
+        remote: SERVER,
+        local: None,
+        reset_key: RESET_KEY,
+        entropy: &mut entropy,
+    };
+    Connection::new_client(setup, &options.client_crypto, "example.org").unwrap()
+}
+
+pub(super) fn server(options: &Options, original: Cid, peer: Cid) -> Connection {
+    let mut entropy = SeededEntropy::new(options.seed + 1000);
+    let setup = Setup {
+        transport: &options.server,
+        limits: &options.server_limits,
+        alpn: ALPN,
+        remote: CLIENT,
+        local: None,
+        reset_key: RESET_KEY,
+        entropy: &mut entropy,
+    };
+    Connection::new_server(setup, &options.server_crypto, original, peer).unwrap()
+}
+
+/// The connection IDs of a client's first Initial: destination and source.
+pub(super) fn first_cids(datagram: &[u8]) -> (Cid, Cid) {
+    let Some(Invariant::Long {
+        destination,
+        source,
+        ..
+    }) = Invariant::parse(datagram, 8)
+    else {
+        panic!("no long header");
+    };
+    (Cid::new(destination).unwrap(), Cid::new(source).unwrap())
+}
+
+impl End {
+    pub(super) fn new(conn: Connection, address: SocketAddr) -> Self {
+        Self {
+            conn,
+            address,
+            inbox: VecDeque::new(),
+            changes: Vec::new(),
+            sent: Vec::new(),
+            received_bytes: 0,
+        }
+    }
+
+    fn collect(&mut self) {
+        while let Some(change) = self.conn.next_change() {
+            self.changes.push(change);
+        }
+    }
+
+    pub(super) fn has(&self, change: &Change) -> bool {
+        self.changes.contains(change)
+    }
+
+    pub(super) fn closed(&self) -> Option<&crate::event::CloseReason> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Closed(reason) => Some(reason),
+            _ => None,
+        })
+    }
+
+    /// Streams the peer opened.
+    pub(super) fn opened(&self) -> Vec<StreamId> {
+        let opened = self.changes.iter().filter_map(|change| match change {
+            Change::Stream(StreamChange::Opened(id)) => Some(*id),
+            _ => None,
+        });
+        opened.collect()
+    }
+
+    /// Everything readable now, and whether the end came.
+    pub(super) fn read_all(&mut self, id: StreamId) -> (Vec<u8>, bool) {
+        let mut data = Vec::new();
+        loop {
+            match self.conn.read(id, usize::MAX) {
+                Ok(Some(chunk)) => data.extend_from_slice(&chunk),
+                Ok(None) => return (data, true),
+                Err(ReadFail::Blocked) => return (data, false),
+                Err(fail) => panic!("{fail:?}"),
+            }
+        }
+    }
+
+    /// Takes what it wants to send now, datagram by datagram.
+    pub(super) fn transmit(&mut self, now: Instant) -> Vec<(Transmit, Vec<u8>)> {
+        let mut all = Vec::new();
+        let mut out = vec![0; 4 * 1200];
+        while let Some(transmit) = self.conn.poll_transmit(now, &mut out) {
+            let segment = transmit.segment.unwrap_or(transmit.len);
+            for datagram in out[..transmit.len].chunks(segment) {
+                all.push((transmit, datagram.to_vec()));
+                self.sent.push((datagram.len(), transmit.to));
+            }
+            assert!(all.len() < 10_000, "it never stops sending");
+        }
+        all
+    }
+
+    pub(super) fn receive(&mut self, now: Instant, flight: &Flight) {
+        let meta = RecvMeta {
+            from: flight.from,
+            to: None,
+            ecn: None,
+        };
+        self.received_bytes += flight.data.len();
+        let mut data = flight.data.clone();
+        self.conn.handle_datagram(now, &meta, &mut data);
+        self.collect();
+    }
+}
+
+impl Pair {
+    /// Both ends; the server has the client's first Initial in its inbox.
+    pub(super) fn new(options: &Options) -> Self {
+        let now = Instant::from_micros(1_000_000);
+        let mut client = End::new(client(options), CLIENT);
+        let first = client.transmit(now);
+        let (original, peer) = first_cids(&first[0].1);
+        let server = End::new(server(options, original, peer), SERVER);
+        let mut pair = Self {
+            client,
+            server,
+            now,
+            latency: options.latency,
+            drop: |_, _, _| false,
+            steps: 100_000,
+        };
+        for (_, data) in first {
+            pair.carry(Side::Client, data);
+        }
+        pair
+    }
+
+    /// After a handshake that went well.
+    pub(super) fn connected(options: &Options) -> Self {
+        let mut pair = Self::new(options);
+        pair.run();
+        assert!(
+            pair.client.has(&Change::Confirmed),
+            "{:?}",
+            pair.client.changes
+        );
+        assert!(
+            pair.server.has(&Change::Confirmed),
+            "{:?}",
+            pair.server.changes
+        );
+        pair
+    }
+
+    pub(super) fn end(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    /// Puts a datagram on its way to the other end.
+    pub(super) fn carry(&mut self, from: Side, data: Vec<u8>) {
+        let at = self.now + self.latency;
+        let address = self.end(from).address;
+        self.end(from.peer()).inbox.push_back(Flight {
+            at,
+            from: address,
+            data,
+        });
+    }
+
+    /// Sends everything that either end wants to send now.
+    pub(super) fn exchange(&mut self) {
+        for side in [Side::Client, Side::Server] {
+            let now = self.now;
+            let before = self.end(side).sent.len();
+            let peer_address = self.end(side.peer()).address;
+            for (index, (transmit, data)) in self.end(side).transmit(now).into_iter().enumerate() {
+                let is_lost = (self.drop)(side, before + index, &data);
+                if !is_lost && transmit.to == peer_address {
+                    self.carry(side, data);
+                }
+            }
+            self.end(side).collect();
+        }
+    }
+
+    /// The next thing that happens: a datagram arrives, or a timer fires. False when nothing will.
+    pub(super) fn step(&mut self) -> bool {
+        self.steps = self.steps.checked_sub(1).expect("it never ends");
+        self.exchange();
+        let arrival = [Side::Client, Side::Server]
+            .into_iter()
+            .filter_map(|side| Some((self.end(side).inbox.front()?.at, side)))
+            .min_by_key(|&(at, _)| at);
+        let timer = [Side::Client, Side::Server]
+            .into_iter()
+            .filter_map(|side| Some((self.end(side).conn.poll_timeout()?, side)))
+            .min_by_key(|&(at, _)| at);
+        match (arrival, timer) {
+            (Some((at, side)), timer) if timer.is_none_or(|(t, _)| at <= t) => {
+                self.now = self.now.max(at);
+                let now = self.now;
+                let end = self.end(side);
+                if let Some(flight) = end.inbox.pop_front() {
+                    end.receive(now, &flight);
+                }
+                true
+            }
+            (_, Some((at, side))) => {
+                self.now = self.now.max(at);
+                let now = self.now;
+                let end = self.end(side);
+                end.conn.handle_timeout(now);
+                end.collect();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Until nothing is under way and only timers far off remain.
+    pub(super) fn run(&mut self) {
+        self.run_for(Duration::from_secs(2));
+    }
+
+    pub(super) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.exchange();
+        while self.next_at().is_some_and(|at| at <= end) {
+            self.step();
+            self.exchange();
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// Until `done` says so.
+    pub(super) fn run_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+        while !done(self) {
+            assert!(self.step(), "nothing will happen any more");
+        }
+    }
+
+    fn next_at(&mut self) -> Option<Instant> {
+        let ends = [&self.client, &self.server];
+        let arrivals = ends.iter().filter_map(|end| Some(end.inbox.front()?.at));
+        let timers = ends.iter().filter_map(|end| end.conn.poll_timeout());
+        arrivals.chain(timers).min()
+    }
+}

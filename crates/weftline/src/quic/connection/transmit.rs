@@ -1,0 +1,250 @@
+//! Datagrams out: how many, how large, and with packets of which spaces.
+
+use super::{Connection, content::Fill, packet::Drafts, phase::Phase, timers::TimerId};
+use crate::{
+    error::Fault,
+    quic::{path, recovery::SpaceId},
+    time::Instant,
+    udp::{Ecn, Transmit},
+    wire::Side,
+};
+
+impl Connection {
+    /// Writes datagrams into `out`: one, or several of equal size for the same receiver. `None`
+    /// when there is nothing to send now. `out` must hold 1200 bytes at least, and should hold a
+    /// multiple of the configured datagram size.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        let now = self.tick(now);
+        if out.len() < MIN_DATAGRAM {
+            return None;
+        }
+        if self.phase.is_open() {
+            match self.transmit_open(now, out) {
+                Ok(transmit) => return transmit,
+                Err(fault) => {
+                    self.fail(fault);
+                    self.start_close_timer(now);
+                }
+            }
+        }
+        if self.phase == Phase::Closing {
+            return self.transmit_close(now, out);
+        }
+        None
+    }
+
+    fn transmit_open(&mut self, now: Instant, out: &mut [u8]) -> Result<Option<Transmit>, Fault> {
+        if let Some(transmit) = self.transmit_path_probe(now, out)? {
+            return Ok(Some(transmit));
+        }
+        self.timers.clear(TimerId::Pacing);
+        let ect = self.recovery.may_mark_ect();
+        let mut len = 0;
+        let mut segment = None;
+        while let Some(rest) = out.get_mut(len..) {
+            // All are as long as the first; the last may be shorter.
+            let max = segment.unwrap_or(usize::from(self.datagram_size));
+            if rest.len() < max && segment.is_some() {
+                break;
+            }
+            let written = self.write_datagram(now, rest, max, ect)?;
+            len += written;
+            let is_full = written == *segment.get_or_insert(written);
+            if written == 0 || !is_full || written < usize::from(self.datagram_size) {
+                break;
+            }
+        }
+        if len == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.transmit_to(
+            self.paths.route(),
+            len,
+            segment,
+            ect,
+        )))
+    }
+
+    /// Writes one datagram for the active path; gives its length, 0 for none.
+    fn write_datagram(
+        &mut self,
+        now: Instant,
+        out: &mut [u8],
+        max: usize,
+        ect: bool,
+    ) -> Result<usize, Fault> {
+        let max = max.min(self.path_budget()).min(out.len());
+        let Some(datagram) = out.get_mut(..max) else {
+            return Ok(0);
+        };
+        let may_send = self.may_send(now);
+        let mut drafts = Drafts::default();
+        for id in SpaceId::ALL {
+            if let Some(fill) = self.choose_fill(now, id, may_send) {
+                self.draft(now, id, fill, &mut drafts, datagram)?;
+            }
+        }
+        if drafts.len == 0 {
+            return Ok(0);
+        }
+        if drafts.must_expand(self.side) {
+            Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
+        }
+        self.seal(now, &drafts, datagram, ect)?;
+        self.on_datagram_sent(drafts.len);
+        Ok(drafts.len)
+    }
+
+    /// What a packet of `id` would be for now; `None` for no packet.
+    fn choose_fill(&self, now: Instant, id: SpaceId, may_send: bool) -> Option<Fill> {
+        let space = self.space(id);
+        if !space.keys.are_installed() {
+            return None;
+        }
+        if self.recovery.probes_pending(id) > 0 {
+            return Some(Fill::Probe);
+        }
+        if may_send && !self.recovery.is_full(id) && self.has_content(id) {
+            return Some(Fill::Everything);
+        }
+        if space.acks.should_ack_now(now) {
+            let ping = may_send && self.recovery.wants_ping(id);
+            return Some(Fill::Ack { ping });
+        }
+        None
+    }
+
+    /// Whether window and pacer let a datagram go.
+    fn may_send(&mut self, now: Instant) -> bool {
+        let has_content = SpaceId::ALL
+            .into_iter()
+            .any(|id| self.space(id).keys.are_installed() && self.has_content(id));
+        if self.recovery.send_budget() < u64::from(self.datagram_size) {
+            return false;
+        }
+        if !has_content {
+            self.recovery.on_app_limited();
+            return true;
+        }
+        match self.recovery.pacing_delay(now, self.datagram_size) {
+            Some(at) => {
+                self.timers.set(TimerId::Pacing, Some(at));
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Bytes that the active path takes. An address that is not validated gets whole datagrams
+    /// only while Initial packets, which must be padded, may have to go there.
+    fn path_budget(&self) -> usize {
+        let budget = self.paths.budget();
+        if self.paths.is_validated() {
+            return budget;
+        }
+        if budget < self.min_budget() {
+            return 0;
+        }
+        budget.min(MIN_DATAGRAM)
+    }
+
+    fn min_budget(&self) -> usize {
+        match self.phase {
+            Phase::Handshaking => MIN_DATAGRAM,
+            _ => MIN_USEFUL,
+        }
+    }
+
+    /// Tells loss recovery whether anything can be sent at all: no probe timeout runs otherwise
+    /// (RFC 9002, section 6.2.2.1).
+    pub(super) fn update_amplification(&mut self) {
+        if self.side == Side::Server {
+            let blocked = self.paths.budget() < self.min_budget();
+            self.recovery.set_amplification_blocked(blocked);
+        }
+    }
+
+    /// A PATH_CHALLENGE or PATH_RESPONSE to an address other than the active one.
+    fn transmit_path_probe(
+        &mut self,
+        now: Instant,
+        out: &mut [u8],
+    ) -> Result<Option<Transmit>, Fault> {
+        if !self.space(SpaceId::Data).keys.are_installed() {
+            return Ok(None);
+        }
+        let pto = self.recovery.pto(SpaceId::Data);
+        let Some(probe) = self.paths.take_probe(now, pto) else {
+            return Ok(None);
+        };
+        let max = probe.budget.min(MIN_DATAGRAM);
+        let Some(datagram) = out.get_mut(..max) else {
+            return Ok(None);
+        };
+        let mut drafts = Drafts::default();
+        let fill = Fill::PathProbe(probe.frame);
+        self.draft(now, SpaceId::Data, fill, &mut drafts, datagram)?;
+        if drafts.len == 0 {
+            return Ok(None);
+        }
+        Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
+        self.seal(now, &drafts, datagram, false)?;
+        self.stats.bytes_sent += drafts.len as u64;
+        Ok(Some(self.transmit_to(probe.route, drafts.len, None, false)))
+    }
+
+    /// CONNECTION_CLOSE, in every space that the peer may be able to read (RFC 9000, section
+    /// 10.2.3).
+    fn transmit_close(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        let max = self.paths.budget().min(MIN_DATAGRAM);
+        if max < MIN_USEFUL || !self.take_unsent_close() {
+            return None;
+        }
+        let datagram = out.get_mut(..max)?;
+        let mut drafts = Drafts::default();
+        for id in SpaceId::ALL {
+            if self.space(id).keys.are_installed() {
+                self.draft(now, id, Fill::Close, &mut drafts, datagram)
+                    .ok()?;
+            }
+        }
+        if drafts.len == 0 {
+            return None;
+        }
+        if drafts.must_expand(self.side) {
+            Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
+        }
+        self.seal(now, &drafts, datagram, false).ok()?;
+        self.on_datagram_sent(drafts.len);
+        Some(self.transmit_to(self.paths.route(), drafts.len, None, false))
+    }
+
+    fn on_datagram_sent(&mut self, len: usize) {
+        self.paths.on_sent(len);
+        self.stats.bytes_sent += len as u64;
+        self.update_amplification();
+    }
+
+    fn transmit_to(
+        &self,
+        route: path::Route,
+        len: usize,
+        segment: Option<usize>,
+        ect: bool,
+    ) -> Transmit {
+        Transmit {
+            to: route.remote,
+            from: route.local,
+            ecn: ect.then_some(Ecn::Ect0),
+            len,
+            segment: segment.filter(|segment| *segment < len),
+        }
+    }
+}
+
+/// What every path must carry, and what a datagram with an Initial packet must have (RFC 9000,
+/// section 14.1).
+pub(super) const MIN_DATAGRAM: usize = 1200;
+
+/// Below this, nothing useful fits a datagram.
+const MIN_USEFUL: usize = 64;
