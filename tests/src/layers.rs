@@ -49,6 +49,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "time",
             "error::Fault",
             "error::RequestError",
+            "event::CloseReason",
             "config::Limits",
         ],
     ),
