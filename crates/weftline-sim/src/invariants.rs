@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
-use weftline::{Endpoint, wire::packet};
+use weftline::{ConnId, Endpoint, wire::packet};
 
 /// Watches one endpoint from outside.
 #[derive(Default)]
 pub(crate) struct Invariants {
     paths: BTreeMap<SocketAddr, Path>,
+    in_flight: BTreeMap<ConnId, u64>,
 }
 
 /// What went over the path to one address.
@@ -53,14 +54,24 @@ impl Invariants {
         Ok(())
     }
 
-    pub(crate) fn after_step(&mut self, endpoint: &mut Endpoint) -> Result<(), Violation> {
+    pub(crate) fn after_step(&mut self, endpoint: &Endpoint) -> Result<(), Violation> {
         for (id, stats) in endpoint.all_stats() {
-            // Probes may go past the window: two datagrams a time-out (RFC 9002, section 7.5), and
-            // the window may shrink below what is in flight.
-            if stats.sent_past_window > 0 {
+            let before = self
+                .in_flight
+                .insert(id, stats.bytes_in_flight)
+                .unwrap_or(0);
+            let sent = stats.bytes_in_flight.saturating_sub(before);
+            // Probes may go past the window, two datagrams a time-out (RFC 9002, section 7.5); and
+            // a window that shrank may leave more in flight than it now allows.
+            let probes = if stats.pto_count > 0 {
+                2 * MAX_DATAGRAM as u64
+            } else {
+                0
+            };
+            if sent > probes && stats.bytes_in_flight > stats.congestion_window + probes {
                 return violation(format!(
-                    "{id:?} sent {} bytes past its congestion window of {}",
-                    stats.sent_past_window, stats.congestion_window
+                    "{id:?} has {} bytes in flight, {sent} of them new, and a window of {}",
+                    stats.bytes_in_flight, stats.congestion_window
                 ));
             }
             if stats.memory > MAX_MEMORY {
@@ -75,7 +86,7 @@ impl Invariants {
 fn proves_address(datagram: &[u8]) -> bool {
     match packet::Packet::parse(datagram, CID_LEN) {
         Ok(packet::Packet::Protected(header)) => matches!(
-            header.kind,
+            header.packet_type,
             packet::PacketType::Handshake | packet::PacketType::OneRtt
         ),
         _ => false,

@@ -1,7 +1,6 @@
 //! Endpoints, the paths between them, and virtual time.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
@@ -19,14 +18,27 @@ use crate::{
 /// What runs on an endpoint.
 pub trait App {
     /// Takes one event.
-    fn on_event(&mut self, endpoint: &mut Endpoint, id: ConnId, event: Event);
+    fn on_event(&mut self, now: Instant, endpoint: &mut Endpoint, id: ConnId, event: Event);
+
+    /// When it wants to be called by itself; `None` for never.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Called when [`App::poll_timeout`] has come.
+    fn handle_timeout(&mut self, _now: Instant, _endpoint: &mut Endpoint) {}
 
     /// Whether everything it set out to do is done. A server has nothing to do.
     fn is_done(&self) -> bool {
         true
     }
 
-    /// What it still waits for, in a report of a run that got stuck.
+    /// What went wrong: ends the run.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
+    /// What it still waits for, in the report of a run that got stuck.
     fn describe(&self) -> String {
         String::new()
     }
@@ -84,7 +96,13 @@ impl<A: App> World<A> {
         let links = [seeds.next_u64(), seeds.next_u64()].map(|seed| Link::new(link.clone(), seed));
         // Not at the origin, so that a deadline taken for a duration shows.
         let now = Instant::from_micros(1_000_000);
-        Self { now, seed, steps: 0, nodes, links }
+        Self {
+            now,
+            seed,
+            steps: 0,
+            nodes,
+            links,
+        }
     }
 
     /// Where a node is at the start.
@@ -148,7 +166,9 @@ impl<A: App> World<A> {
 
     /// Runs until every app is done.
     pub fn run(&mut self, limit: Duration) -> Result<(), Stuck> {
-        self.run_until(limit, |world| world.nodes.iter().all(|node| node.app.is_done()))
+        self.run_until(limit, |world| {
+            world.nodes.iter().all(|node| node.app.is_done())
+        })
     }
 
     /// Runs for `time`, whatever happens.
@@ -184,7 +204,10 @@ impl<A: App> World<A> {
             }
         }
         self.steps += 1;
-        Ok(())
+        match self.nodes.iter().find_map(|node| node.app.failure()) {
+            Some(failure) => Err(self.stuck(&failure)),
+            None => Ok(()),
+        }
     }
 
     fn events(&mut self, at: usize) -> bool {
@@ -192,7 +215,7 @@ impl<A: App> World<A> {
         let mut worked = false;
         while let Some((id, event)) = endpoint.poll_event() {
             worked = true;
-            app.on_event(endpoint, id, event);
+            app.on_event(self.now, endpoint, id, event);
         }
         worked
     }
@@ -210,7 +233,11 @@ impl<A: App> World<A> {
                 self.links[at].send(self.now, datagram, (from, transmit.to));
             }
         }
-        let Node { endpoint, invariants, .. } = &mut self.nodes[at];
+        let Node {
+            endpoint,
+            invariants,
+            ..
+        } = &mut self.nodes[at];
         let seen = invariants.after_step(endpoint);
         self.check(seen)?;
         Ok(worked)
@@ -225,9 +252,17 @@ impl<A: App> World<A> {
                 if destination != self.nodes[to].address {
                     continue;
                 }
-                let Node { endpoint, invariants, .. } = &mut self.nodes[to];
+                let Node {
+                    endpoint,
+                    invariants,
+                    ..
+                } = &mut self.nodes[to];
                 invariants.on_received(source, &datagram);
-                let meta = RecvMeta { from: source, to: None, ecn: None };
+                let meta = RecvMeta {
+                    from: source,
+                    to: None,
+                    ecn: None,
+                };
                 endpoint.handle_datagram(self.now, meta, &mut datagram);
                 let seen = invariants.after_step(endpoint);
                 self.check(seen)?;
@@ -238,16 +273,27 @@ impl<A: App> World<A> {
 
     fn timers(&mut self) {
         for node in &mut self.nodes {
-            if node.endpoint.poll_timeout().is_some_and(|at| at <= self.now) {
+            if node
+                .endpoint
+                .poll_timeout()
+                .is_some_and(|at| at <= self.now)
+            {
                 node.endpoint.handle_timeout(self.now);
+            }
+            if node.app.poll_timeout().is_some_and(|at| at <= self.now) {
+                node.app.handle_timeout(self.now, &mut node.endpoint);
             }
         }
     }
 
     fn next_time(&self) -> Option<Instant> {
         let arrivals = self.links.iter().filter_map(Link::next_arrival);
-        let timers = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout());
-        arrivals.chain(timers).min()
+        let timers = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.endpoint.poll_timeout());
+        let wishes = self.nodes.iter().filter_map(|node| node.app.poll_timeout());
+        arrivals.chain(timers).chain(wishes).min()
     }
 
     fn check(&self, seen: Result<(), Violation>) -> Result<(), Stuck> {
@@ -266,6 +312,3 @@ impl<A: App> World<A> {
 
 /// Rounds of events and transmissions an endpoint may take before time must pass.
 const MAX_TURNS: usize = 10_000;
-
-/// Addresses and how much went to and came from each.
-pub(crate) type Traffic = BTreeMap<SocketAddr, (u64, u64)>;

@@ -6,12 +6,10 @@
 use std::{error::Error, net::SocketAddr, ops::ControlFlow, sync::Arc, thread};
 
 use weftline::{
-    Dir, Event,
+    Connection, Dir, Event,
     config::{ClientConfig, EndpointConfig, ServerConfig},
-    connection::Connection,
     crypto::null::{NullClient, NullServer},
     endpoint::Endpoint,
-    h3::Fields,
     wt::SessionRequest,
 };
 use weftline_std::{Driver, Happened, OsEntropy, bind, bind_any};
@@ -39,7 +37,7 @@ fn serve(mut driver: Driver) -> std::io::Result<()> {
 fn answer(connection: &mut Connection, event: Event) {
     match event {
         Event::SessionRequested(session, _) => {
-            let _ = connection.accept_session(session, None, Fields::new());
+            let _ = connection.accept_session(session, None);
         }
         Event::Datagrams(session) => {
             while let Some(data) = connection.recv_datagram(session) {

@@ -27,7 +27,7 @@ use crate::{Clock, IoStats, NonBlocking, UdpIo};
 /// driver.run(|endpoint, happened| {
 ///     if let Happened::Event(id, Event::SessionRequested(session, _)) = happened {
 ///         if let Some(connection) = endpoint.connection(id) {
-///             let _ = connection.accept_session(session, None, weftline::h3::Fields::new());
+///             let _ = connection.accept_session(session, None);
 ///         }
 ///     }
 ///     ControlFlow::Continue(())

@@ -9,13 +9,11 @@ use std::{
 };
 
 use weftline::{
-    Dir, Event, SessionId, StreamId,
+    Connection, Dir, Event, SessionId, StreamId,
     config::{ClientConfig, EndpointConfig, ServerConfig},
-    connection::Connection,
     crypto::null::{NullClient, NullServer},
     endpoint::{ConnId, Endpoint},
     event::{CloseReason, ClosedBy},
-    h3::Fields,
     wt::SessionRequest,
 };
 use weftline_std::{Driver, Happened, Notifier, OsEntropy, Turned, bind};
@@ -88,7 +86,7 @@ impl EchoServer {
 fn serve(connection: &mut Connection, event: Event) {
     match event {
         Event::SessionRequested(id, _) => {
-            connection.accept_session(id, None, Fields::new()).unwrap();
+            connection.accept_session(id, None).unwrap();
         }
         Event::Readable(id) | Event::Writable(id) => echo(connection, id),
         Event::Datagrams(id) => {

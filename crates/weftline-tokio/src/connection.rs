@@ -2,13 +2,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use weftline::{
-    connection::{Connection as Core, Stats},
-    crypto::CryptoError,
-    endpoint::ConnId,
-    error,
-    event::CloseReason,
-    h3::RequestHead,
-    wt::{Dialect, SessionRequest},
+    Connection as Core, Stats, StreamId, crypto::CryptoError, endpoint::ConnId, error,
+    event::CloseReason, h3::RequestHead, wt::SessionRequest,
 };
 
 use crate::{
@@ -94,7 +89,8 @@ impl Connection {
             Ok(session) => match std::mem::replace(&mut session.phase, SessionPhase::Open) {
                 SessionPhase::Ready(ready) => Some(Ok(ready)),
                 SessionPhase::Rejected(response) => Some(Err(OpenSessionError::Rejected(response))),
-                phase @ (SessionPhase::Asked | SessionPhase::Open | SessionPhase::Closed(_)) => {
+                // It is not closed: `session()` has looked.
+                phase => {
                     session.phase = phase;
                     None
                 }
@@ -120,7 +116,7 @@ impl Connection {
         let request = |state: &mut State| {
             let is_going_away = self.is_going_away(state);
             match state.core(self.id()) {
-                Ok(core) => match core.request(head.clone(), false) {
+                Ok(core) => match core.request(&head) {
                     Err(error::RequestError::Limit) if !is_going_away => None,
                     result => Some(result.map_err(RequestError::Invalid)),
                 },
@@ -186,11 +182,6 @@ impl Connection {
             .unwrap_or_default()
     }
 
-    /// The WebTransport dialect in use; `None` before the peer's SETTINGS, or without WebTransport.
-    pub fn dialect(&self) -> Option<Dialect> {
-        self.peek(|core| core.dialect()).flatten()
-    }
-
     /// Fills `out` with keying material bound to the connection (RFC 8446, section 7.5).
     ///
     /// # Errors
@@ -248,7 +239,7 @@ impl Connection {
         }
     }
 
-    fn exchange(&self, id: weftline::StreamId) -> (SendStream, RecvStream) {
+    fn exchange(&self, id: StreamId) -> (SendStream, RecvStream) {
         let handle = || StreamHandle::new(Owner::Connection(self.clone()), id);
         (SendStream::new(handle()), RecvStream::new(handle()))
     }

@@ -3,6 +3,7 @@ use std::fmt;
 use weftline::{
     SessionId,
     h3::{Fields, RequestHead},
+    wt::{Dialect, offered_protocols},
 };
 
 use crate::{
@@ -22,7 +23,8 @@ pub enum Incoming {
     Request(IncomingRequest),
 }
 
-/// A session that a client asks for. Dropped without an answer it is refused with 404.
+/// A session that a client asks for. Dropped without an answer it is refused as one that is not
+/// there: with 404, or 405 in the newest dialect.
 pub struct IncomingSession {
     connection: Connection,
     id: SessionId,
@@ -33,12 +35,12 @@ pub struct IncomingSession {
 
 impl IncomingSession {
     pub(crate) fn new(connection: Connection, id: SessionId, head: Box<RequestHead>) -> Self {
-        let protocols = connection.peek(|core| core.offered_protocols(id).to_vec());
+        let protocols = offered_protocols(&head);
         Self {
             connection,
             id,
             head,
-            protocols: protocols.unwrap_or_default(),
+            protocols,
             is_answered: false,
         }
     }
@@ -94,8 +96,8 @@ impl IncomingSession {
             let mut state = connection.shared().lock();
             state.session(connection.id(), id)?;
             let core = state.core(connection.id()).map_err(Closed::Connection)?;
-            core.accept_session(id, protocol, fields)?;
-            let dialect = core.dialect();
+            core.accept_session_with(id, protocol, &fields)?;
+            let dialect = core.dialect(id);
             state.session(connection.id(), id)?.phase = SessionPhase::Open;
             dialect
         };
@@ -105,7 +107,7 @@ impl IncomingSession {
         session.set_accepted(Accepted {
             protocol: protocol.map(str::to_owned),
             // An accepted session has one; Accepted only needs a value.
-            dialect: dialect.unwrap_or(weftline::wt::Dialect::Draft02),
+            dialect: dialect.unwrap_or(Dialect::Draft02),
             response: None,
         });
         Ok(session)
@@ -135,7 +137,11 @@ impl IncomingSession {
 impl Drop for IncomingSession {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.refuse(404, Fields::new());
+            let status = self.connection.peek(|core| {
+                let dialect = core.dialect(self.id);
+                dialect.map_or(404, Dialect::not_found_status)
+            });
+            self.refuse(status.unwrap_or(404), Fields::new());
         }
     }
 }

@@ -38,12 +38,11 @@ pub use stream::{RecvStream, SendStream};
 
 pub use bytes::Bytes;
 pub use weftline::{
-    Dir, SessionId, StreamId,
-    connection::Stats,
+    Dir, SessionId, Stats, StreamId,
     endpoint::ConnId,
     error::DatagramError,
     event::{CloseReason, ClosedBy, ErrorSpace, SessionClosed},
     h3::{Fields, RequestHead, ResponseHead},
-    wt::{Dialect, SessionRequest},
+    wt::{Dialect, SessionRequest, SessionStats},
 };
 pub use weftline_std::{OsEntropy, Target, TargetError};

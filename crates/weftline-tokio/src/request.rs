@@ -17,7 +17,7 @@ pub struct IncomingRequest {
     body: RecvStream,
 }
 
-/// The response to a request, on its way. Dropped it cancels the exchange.
+/// The response to a request, on its way. Dropped it asks the server to stop.
 #[derive(Debug)]
 pub struct PendingResponse {
     body: RecvStream,
@@ -53,7 +53,7 @@ impl IncomingRequest {
             let core = state
                 .core(handle.connection_id())
                 .map_err(RequestError::Closed)?;
-            core.respond(handle.id(), head, false)?;
+            core.respond(handle.id(), &head)?;
         }
         handle.shared().wake_driver();
         Ok((send, body))

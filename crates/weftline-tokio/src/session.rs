@@ -6,19 +6,17 @@ use std::{
 use bytes::Bytes;
 use weftline::{
     Dir, SessionId, StreamId,
-    connection::Stats,
-    crypto::CryptoError,
-    error::{DatagramError, OpenError},
+    error::{DatagramError, OpenError, SessionError},
     event::SessionClosed,
     h3::ResponseHead,
-    wt::Dialect,
+    wt::{Dialect, SessionStats},
 };
 
 use crate::{
     Connection, RecvStream, SendStream,
     error::Closed,
     shared::{Shared, Signal},
-    state::{SessionState, State, StreamState},
+    state::{SessionPhase, SessionState, State, StreamState},
     stream::{Owner, StreamHandle},
 };
 
@@ -135,13 +133,14 @@ impl Session {
             .flatten()
     }
 
-    /// Closes the session, and with it all its streams. The reason is cut to 1024 bytes.
+    /// Closes the session, and with it all its streams. Of the reason 1024 bytes are sent. Wait for
+    /// [`Session::closed`] before closing the connection, or the peer may see only the latter.
     pub fn close(&self, code: u32, reason: &str) {
-        let id = self.id();
-        // Closed before, then.
-        let _ = self
-            .connection()
-            .with(|core| core.close_session(id, code, reason));
+        let (connection, id) = (self.connection().id(), self.id());
+        let mut state = self.shared().lock();
+        state.close_session(connection, id, code, reason);
+        drop(state);
+        self.shared().wake_driver();
     }
 
     /// Asks the peer to finish soon; everything goes on working.
@@ -151,13 +150,14 @@ impl Session {
         let _ = self.connection().with(|core| core.drain_session(id));
     }
 
-    /// Waits until the session is over, and says why. When its connection ends, that is said in the
+    /// Waits until the session is over, and says why: after [`Session::close`], until the peer has
+    /// seen that. When its connection ends, that is said in the
     /// session's terms.
     pub async fn closed(&self) -> SessionClosed {
         let signal = self.signal(|session| &session.changed);
         let closed = |state: &mut State| match state.session(self.connection().id(), self.id()) {
             Ok(_) => None,
-            Err(Closed::Session(closed)) => Some(closed),
+            Err(Closed::Session(closed)) => self.is_over(state).then_some(closed),
             Err(Closed::Connection(reason)) => Some(SessionClosed {
                 by: reason.by,
                 code: 0,
@@ -207,23 +207,29 @@ impl Session {
         &self.handle.connection
     }
 
-    /// Fills `out` with keying material bound to the connection (RFC 8446, section 7.5).
+    /// Fills `out` with keying material that both ends of the session, and nobody else, can compute
+    /// (draft-16, section 4.8). `label` has 1 to 255 bytes, `context` up to 255.
     ///
     /// # Errors
-    /// When the connection is closed.
+    /// When the session is closed.
     pub fn export_keying_material(
         &self,
         out: &mut [u8],
         label: &[u8],
         context: &[u8],
-    ) -> Result<(), CryptoError> {
+    ) -> Result<(), SessionError> {
+        let id = self.id();
         self.connection()
-            .export_keying_material(out, label, context)
+            .peek(|core| core.export_session_keying_material(id, out, label, context))
+            .unwrap_or(Err(SessionError::UnknownSession))
     }
 
-    /// The connection's figures; `None` when it is closed.
-    pub fn stats(&self) -> Option<Stats> {
-        self.connection().stats()
+    /// The session's figures; `None` when it is closed. Those of the path are the connection's.
+    pub fn stats(&self) -> Option<SessionStats> {
+        let id = self.id();
+        self.connection()
+            .peek(|core| core.session_stats(id))
+            .flatten()
     }
 
     async fn accept(&self, dir: Dir) -> Result<StreamId, Closed> {
@@ -286,6 +292,16 @@ impl Session {
     fn next_datagram(&self, state: &mut State) -> Option<Bytes> {
         let core = state.core(self.connection().id()).ok()?;
         core.recv_datagram(self.id())
+    }
+
+    /// Whether the peer has seen the close, or closed by itself.
+    fn is_over(&self, state: &State) -> bool {
+        let connection = state.connections.get(&self.connection().id());
+        let session = connection.and_then(|connection| connection.sessions.get(&self.id()));
+        !matches!(
+            session.map(|session| &session.phase),
+            Some(SessionPhase::Closing(_))
+        )
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -1,15 +1,14 @@
 //! The state under the lock: the core's endpoint, and who waits for which of its events.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     task::Waker,
 };
 
 use weftline::{
-    Dir, Event, SessionId, StreamId,
-    connection::Connection,
+    Connection, Dir, Event, SessionId, StreamId,
     endpoint::{ConnId, Endpoint},
-    event::{CloseReason, SessionClosed, SessionReady},
+    event::{CloseReason, ClosedBy, SessionClosed, SessionReady},
     h3::{RequestHead, ResponseHead},
 };
 
@@ -52,6 +51,10 @@ pub(crate) struct ConnState {
     pub(crate) stream_room: Signal,
     pub(crate) sessions: HashMap<SessionId, SessionState>,
     pub(crate) streams: HashMap<StreamId, StreamState>,
+    /// Sessions that this side closed and the peer may not have seen closed yet.
+    closing: HashSet<SessionId>,
+    /// No handle is left: it is closed as soon as nothing is `closing`.
+    is_released: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +94,8 @@ pub(crate) enum SessionPhase {
     Ready(Box<SessionReady>),
     Open,
     Rejected(Box<ResponseHead>),
+    /// This side closed it, and the peer may not have seen that yet.
+    Closing(SessionClosed),
     Closed(SessionClosed),
 }
 
@@ -148,6 +153,9 @@ impl State {
                 event => {
                     if let Some(connection) = self.connections.get_mut(&id) {
                         connection.on_event(event, &mut self.wakes);
+                        if connection.is_released {
+                            self.release(id);
+                        }
                     }
                 }
             }
@@ -178,11 +186,10 @@ impl State {
             return Err(Closed::Connection(reason.clone()));
         }
         match connection.sessions.get_mut(&session) {
-            Some(SessionState {
-                phase: SessionPhase::Closed(reason),
-                ..
-            }) => Err(Closed::Session(reason.clone())),
-            Some(session) => Ok(session),
+            Some(session) => match session.phase.closed() {
+                Some(closed) => Err(Closed::Session(closed.clone())),
+                None => Ok(session),
+            },
             None => Err(Closed::connection_gone()),
         }
     }
@@ -208,10 +215,8 @@ impl State {
         if let Some(reason) = connection.close_reason() {
             return Some(Closed::Connection(reason));
         }
-        match &connection.sessions.get(&session?)?.phase {
-            SessionPhase::Closed(reason) => Some(Closed::Session(reason.clone())),
-            _ => None,
-        }
+        let closed = connection.sessions.get(&session?)?.phase.closed()?;
+        Some(Closed::Session(closed.clone()))
     }
 
     pub(crate) fn stream(&mut self, id: ConnId, stream: StreamId) -> Option<&mut StreamState> {
@@ -239,14 +244,44 @@ impl State {
                 connection.streams.remove(&stream);
             }
         }
-        if let Ok(core) = self.core(id) {
-            // Closed before, then.
-            let _ = core.close_session(session, 0, "");
+        self.close_session(id, session, 0, "");
+    }
+
+    /// Closes a session, if it is open.
+    pub(crate) fn close_session(
+        &mut self,
+        id: ConnId,
+        session: SessionId,
+        code: u32,
+        reason: &str,
+    ) {
+        let Ok(core) = self.core(id) else { return };
+        if core.close_session(session, code, reason).is_err() {
+            return;
+        }
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.closing.insert(session);
+            let closed = SessionClosed {
+                by: ClosedBy::Local,
+                code,
+                reason: reason.to_owned(),
+                error: None,
+            };
+            let closing = SessionPhase::Closing(closed);
+            connection.on_session_end(session, closing, &mut self.wakes);
         }
     }
 
-    /// The last handle of a connection is gone, or it never got one.
+    /// No handle of a connection is left, or it never got one. It is closed once the peer has seen
+    /// the sessions on it closed, as it would take their codes and reasons with it.
     pub(crate) fn release(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && connection.close_reason().is_none()
+            && !connection.closing.is_empty()
+        {
+            connection.is_released = true;
+            return;
+        }
         self.connections.remove(&id);
         if let Some(connection) = self.endpoint.connection(id) {
             connection.close(H3_NO_ERROR, "");
@@ -297,6 +332,8 @@ impl ConnState {
             stream_room: Signal::default(),
             sessions: HashMap::new(),
             streams: HashMap::new(),
+            closing: HashSet::new(),
+            is_released: false,
         }
     }
 
@@ -330,7 +367,10 @@ impl ConnState {
                     wakes.push(Wake::All(session.changed.clone()));
                 }
             }
-            Event::SessionClosed(id, closed) => self.on_session_closed(id, closed, wakes),
+            Event::SessionClosed(id, closed) => {
+                self.closing.remove(&id);
+                self.on_session_end(id, SessionPhase::Closed(closed), wakes);
+            }
             Event::StreamOpened(session, stream) => self.on_stream_opened(session, stream, wakes),
             Event::Datagrams(id) => {
                 if let Some(session) = self.sessions.get(&id) {
@@ -391,13 +431,13 @@ impl ConnState {
         }
     }
 
-    fn on_session_closed(&mut self, id: SessionId, closed: SessionClosed, wakes: &mut Vec<Wake>) {
+    fn on_session_end(&mut self, id: SessionId, end: SessionPhase, wakes: &mut Vec<Wake>) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         // A refusal says more than the end that follows it.
         if !matches!(session.phase, SessionPhase::Rejected(_)) {
-            session.phase = SessionPhase::Closed(closed);
+            session.phase = end;
         }
         session.wake_all(wakes);
         wakes.push(Wake::All(self.stream_room.clone()));
@@ -440,6 +480,16 @@ impl ConnState {
         }
         for stream in self.streams.values_mut() {
             stream.wake_all(wakes);
+        }
+    }
+}
+
+impl SessionPhase {
+    /// How it ended, as far as its users are concerned.
+    fn closed(&self) -> Option<&SessionClosed> {
+        match self {
+            Self::Closing(closed) | Self::Closed(closed) => Some(closed),
+            Self::Asked | Self::Ready(_) | Self::Open | Self::Rejected(_) => None,
         }
     }
 }

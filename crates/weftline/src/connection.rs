@@ -356,16 +356,14 @@ impl Connection {
 
     /// Figures of the connection.
     pub fn stats(&self) -> Stats {
-        self.quic.stats()
-    }
-
-    /// Bytes of memory held for the peer or on its behalf, without what is the same for every
-    /// connection.
-    pub fn accounted_bytes(&self) -> usize {
-        self.quic.accounted_bytes()
-            + self.h3.accounted_bytes()
+        let quic = self.quic.stats();
+        let above = self.h3.accounted_bytes()
             + self.wt.accounted_bytes()
-            + self.events.capacity() * size_of::<Event>()
+            + self.events.capacity() * size_of::<Event>();
+        Stats {
+            memory: quic.memory + above,
+            ..quic
+        }
     }
 }
 
@@ -439,6 +437,7 @@ impl Connection {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        self.wt.set_now(now);
         self.quic.poll_transmit(now, out)
     }
 

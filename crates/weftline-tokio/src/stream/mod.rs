@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use weftline::{SessionId, StreamId, connection::Connection as Core, endpoint::ConnId};
+use weftline::{Connection as Core, SessionId, StreamId, endpoint::ConnId};
 
 mod recv;
 mod send;

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
-use weftline::{StreamId, connection::Connection as Core, error};
+use weftline::{Connection as Core, StreamId, error};
 
 use super::StreamHandle;
 use crate::{error::ReadError, shared::register, state::State};

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
-use weftline::{StreamId, connection::Connection as Core, error};
+use weftline::{Connection as Core, StreamId, error};
 
 use super::StreamHandle;
 use crate::{

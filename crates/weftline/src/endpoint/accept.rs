@@ -105,8 +105,12 @@ impl Endpoint {
 
     /// Answers a version we do not speak (RFC 9000, section 6.1).
     fn answer_version(&mut self, meta: &RecvMeta, datagram: &[u8]) -> Received {
-        let Some(Invariant::Long { version, destination, source, .. }) =
-            Invariant::parse(datagram, CID_LEN)
+        let Some(Invariant::Long {
+            version,
+            destination,
+            source,
+            ..
+        }) = Invariant::parse(datagram, CID_LEN)
         else {
             return Received::Dropped(DropReason::Malformed);
         };
@@ -181,7 +185,10 @@ fn refusal(keys: &Keys, destination: Cid, source: Cid) -> Result<Vec<u8>, NoRoom
     close.encode(&mut w)?;
     layout.set_length(&mut packet);
     let (head, payload) = packet.split_at_mut(layout.payload_at);
-    keys.local.packet.seal(0, head, payload).map_err(|_| NoRoom)?;
+    keys.local
+        .packet
+        .seal(0, head, payload)
+        .map_err(|_| NoRoom)?;
     let sample = layout.sample(&packet).ok_or(NoRoom)?;
     let mask = keys.local.header.mask(sample);
     layout.protect(&mut packet, mask);

@@ -25,7 +25,12 @@ struct Answer {
 
 impl Answers {
     pub(super) const fn new(max: usize, reset_interval: Duration) -> Self {
-        Self { queue: VecDeque::new(), max, reset_interval, next_reset: Instant::ZERO }
+        Self {
+            queue: VecDeque::new(),
+            max,
+            reset_interval,
+            next_reset: Instant::ZERO,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -49,7 +54,11 @@ impl Answers {
     /// Queues the answer to a datagram, unless the queue is full.
     pub(super) fn push(&mut self, meta: &RecvMeta, datagram: Vec<u8>) {
         if self.has_room() {
-            self.queue.push_back(Answer { to: meta.from, from: meta.to, datagram });
+            self.queue.push_back(Answer {
+                to: meta.from,
+                from: meta.to,
+                datagram,
+            });
         }
     }
 
@@ -58,6 +67,12 @@ impl Answers {
         let Answer { to, from, datagram } = self.queue.pop_front()?;
         let len = datagram.len();
         out.get_mut(..len)?.copy_from_slice(&datagram);
-        Some(Transmit { to, from, ecn: None, len, segment: None })
+        Some(Transmit {
+            to,
+            from,
+            ecn: None,
+            len,
+            segment: None,
+        })
     }
 }

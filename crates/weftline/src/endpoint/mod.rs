@@ -108,7 +108,11 @@ struct Entry {
 impl Endpoint {
     /// An endpoint without connections.
     pub fn new(config: EndpointConfig, mut entropy: Box<dyn Entropy>) -> Self {
-        let EndpointConfig { server, reset_key, limits } = config;
+        let EndpointConfig {
+            server,
+            reset_key,
+            limits,
+        } = config;
         let mut draw = || {
             let mut key = [0; 32];
             entropy.private(&mut key);
@@ -205,7 +209,9 @@ impl Endpoint {
                 break;
             }
             self.timers.pop_first();
-            let Some(entry) = self.entries.get_mut(slot.index()) else { continue };
+            let Some(entry) = self.entries.get_mut(slot.index()) else {
+                continue;
+            };
             entry.timer = None;
             if let Some(connection) = &mut entry.connection {
                 connection.handle_timeout(self.now);
@@ -226,7 +232,9 @@ impl Endpoint {
             }
         }
         while let Some(slot) = self.to_send.pop_front() {
-            let Some(entry) = self.entries.get_mut(slot.index()) else { continue };
+            let Some(entry) = self.entries.get_mut(slot.index()) else {
+                continue;
+            };
             let transmit = entry
                 .connection
                 .as_deref_mut()
@@ -250,9 +258,15 @@ impl Endpoint {
                 return Some((self.id(slot), event));
             }
             self.to_report.pop_front();
-            let Some(entry) = self.entries.get_mut(slot.index()) else { continue };
+            let Some(entry) = self.entries.get_mut(slot.index()) else {
+                continue;
+            };
             entry.in_to_report = false;
-            if entry.connection.as_deref().is_some_and(Connection::is_drained) {
+            if entry
+                .connection
+                .as_deref()
+                .is_some_and(Connection::is_drained)
+            {
                 self.remove(slot);
             }
         }
@@ -285,7 +299,10 @@ impl Endpoint {
         let slots = (0..).map(Slot).zip(&self.entries);
         slots
             .filter(|(_, entry)| entry.connection.is_some())
-            .map(|(slot, entry)| ConnId { slot, generation: entry.generation })
+            .map(|(slot, entry)| ConnId {
+                slot,
+                generation: entry.generation,
+            })
     }
 
     /// Figures of every connection.
@@ -361,8 +378,12 @@ impl Endpoint {
     }
 
     fn remove(&mut self, slot: Slot) {
-        let Some(entry) = self.entries.get_mut(slot.index()) else { return };
-        let Some(mut connection) = entry.connection.take() else { return };
+        let Some(entry) = self.entries.get_mut(slot.index()) else {
+            return;
+        };
+        let Some(mut connection) = entry.connection.take() else {
+            return;
+        };
         if let Some(at) = entry.timer.take() {
             self.timers.remove(&(at, slot));
         }
@@ -378,7 +399,9 @@ impl Endpoint {
 
     /// Marks a connection: it may have events and datagrams now.
     fn touch(&mut self, slot: Slot) {
-        let Some(entry) = self.entries.get_mut(slot.index()) else { return };
+        let Some(entry) = self.entries.get_mut(slot.index()) else {
+            return;
+        };
         if !mem::replace(&mut entry.in_to_send, true) {
             self.to_send.push_back(slot);
         }
@@ -392,8 +415,12 @@ impl Endpoint {
         while let Some(route) = self.connection_at(slot).and_then(Connection::next_route) {
             self.route(slot, &route);
         }
-        let Some(entry) = self.entries.get_mut(slot.index()) else { return };
-        let Some(connection) = entry.connection.as_deref() else { return };
+        let Some(entry) = self.entries.get_mut(slot.index()) else {
+            return;
+        };
+        let Some(connection) = entry.connection.as_deref() else {
+            return;
+        };
         if entry.is_handshaking && !connection.is_handshaking() {
             entry.is_handshaking = false;
             self.handshakes -= 1;
@@ -427,11 +454,17 @@ impl Endpoint {
     }
 
     fn connection_at(&mut self, slot: Slot) -> Option<&mut Connection> {
-        self.entries.get_mut(slot.index())?.connection.as_deref_mut()
+        self.entries
+            .get_mut(slot.index())?
+            .connection
+            .as_deref_mut()
     }
 
     fn id(&self, slot: Slot) -> ConnId {
-        let generation = self.entries.get(slot.index()).map_or(0, |entry| entry.generation);
+        let generation = self
+            .entries
+            .get(slot.index())
+            .map_or(0, |entry| entry.generation);
         ConnId { slot, generation }
     }
 }

@@ -23,7 +23,11 @@ pub(super) struct Router {
 impl Router {
     /// `key` must be secret.
     pub(super) const fn new(key: [u8; 32]) -> Self {
-        Self { cids: BTreeMap::new(), tokens: BTreeMap::new(), key }
+        Self {
+            cids: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            key,
+        }
     }
 
     /// The connection that has this ID.
@@ -64,7 +68,10 @@ impl Router {
     fn hide(&self, provider: &dyn Provider, token: &ResetToken) -> [u8; 16] {
         let mut hidden = [0; 16];
         let digest = provider.hmac(&self.key, &token.0);
-        hidden.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        hidden
+            .iter_mut()
+            .zip(digest)
+            .for_each(|(to, from)| *to = from);
         hidden
     }
 }

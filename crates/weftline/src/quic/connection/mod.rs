@@ -152,6 +152,11 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Probe timeouts in a row, since the peer last acknowledged something.
+    pub pto_count: u32,
+    /// Bytes of memory held for the peer or on its behalf, without what is the same for every
+    /// connection.
+    pub memory: usize,
 }
 
 /// The figures that are counted here.
@@ -521,6 +526,8 @@ impl Connection {
             packets_received: self.stats.packets_received,
             packets_dropped: self.stats.packets_dropped,
             packets_lost: self.recovery.lost_packets(),
+            pto_count: self.recovery.pto_count(),
+            memory: self.accounted_bytes(),
         }
     }
 

@@ -355,6 +355,11 @@ impl Recovery {
         self.space(space).largest_acked
     }
 
+    /// Probe timeouts in a row.
+    pub(crate) const fn pto_count(&self) -> u32 {
+        self.pto_count
+    }
+
     /// Packets declared lost so far.
     pub(crate) const fn lost_packets(&self) -> u64 {
         self.lost_packets
