@@ -170,10 +170,14 @@ async fn answer(request: IncomingRequest) {
 async fn pipe(mut recv: RecvStream, mut send: SendStream) {
     loop {
         match recv.read_chunk(64 << 10).await {
-            Ok(Some(chunk)) if send.write_chunk(chunk).await.is_ok() => {}
+            Ok(Some(chunk)) => {
+                // Dropped before their ends: stopped and reset.
+                if send.write_chunk(chunk).await.is_err() {
+                    return;
+                }
+            }
             Ok(None) => break,
-            // Dropped: stopped and reset.
-            _ => return,
+            Err(_) => return,
         }
     }
     if send.finish().is_ok() {
