@@ -6,10 +6,9 @@
 use std::{error::Error, net::SocketAddr, ops::ControlFlow, sync::Arc, thread};
 
 use weftline::{
-    Connection, Dir, Event,
+    Connection, Dir, Endpoint, Event,
     config::{ClientConfig, EndpointConfig, ServerConfig},
     crypto::null::{NullClient, NullServer},
-    endpoint::Endpoint,
     wt::SessionRequest,
 };
 use weftline_std::{Driver, Happened, OsEntropy, bind, bind_any};

@@ -8,11 +8,7 @@ use std::{
 
 use mio::{Interest, Poll, Token, Waker};
 use quinn_udp::UdpSockRef;
-use weftline::{
-    Event, Instant,
-    driver::Pump,
-    endpoint::{ConnId, Endpoint},
-};
+use weftline::{ConnId, Endpoint, Event, Instant, driver::Pump};
 
 use crate::{Clock, IoStats, NonBlocking, UdpIo};
 

@@ -9,10 +9,9 @@ use std::{
 };
 
 use weftline::{
-    Connection, Dir, Event, SessionId, StreamId,
+    ConnId, Connection, Dir, Endpoint, Event, SessionId, StreamId,
     config::{ClientConfig, EndpointConfig, ServerConfig},
     crypto::null::{NullClient, NullServer},
-    endpoint::{ConnId, Endpoint},
     event::{CloseReason, ClosedBy},
     wt::SessionRequest,
 };

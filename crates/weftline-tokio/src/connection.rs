@@ -2,8 +2,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use weftline::{
-    Connection as Core, Stats, StreamId, crypto::CryptoError, endpoint::ConnId, error,
-    event::CloseReason, h3::RequestHead, wt::SessionRequest,
+    ConnId, Connection as Core, Stats, StreamId, crypto::CryptoError, error, event::CloseReason,
+    h3::RequestHead, wt::SessionRequest,
 };
 
 use crate::{

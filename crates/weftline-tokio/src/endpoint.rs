@@ -6,9 +6,8 @@ use std::{
 
 use tokio::runtime::Handle;
 use weftline::{
-    Entropy,
+    Endpoint as Core, Entropy,
     config::{ClientConfig, EndpointConfig, ServerConfig},
-    endpoint::Endpoint as Core,
 };
 use weftline_std::{IoStats, OsEntropy, UdpIo};
 

@@ -38,8 +38,7 @@ pub use stream::{RecvStream, SendStream};
 
 pub use bytes::Bytes;
 pub use weftline::{
-    Dir, SessionId, Stats, StreamId,
-    endpoint::ConnId,
+    ConnId, Dir, SessionId, Stats, StreamId,
     error::DatagramError,
     event::{CloseReason, ClosedBy, ErrorSpace, SessionClosed},
     h3::{Fields, RequestHead, ResponseHead},

@@ -6,8 +6,7 @@ use std::{
 };
 
 use weftline::{
-    Connection, Dir, Event, SessionId, StreamId,
-    endpoint::{ConnId, Endpoint},
+    ConnId, Connection, Dir, Endpoint, Event, SessionId, StreamId,
     event::{CloseReason, ClosedBy, SessionClosed, SessionReady},
     h3::{RequestHead, ResponseHead},
 };

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use weftline::{Connection as Core, SessionId, StreamId, endpoint::ConnId};
+use weftline::{ConnId, Connection as Core, SessionId, StreamId};
 
 mod recv;
 mod send;

@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Handshake {
     /// Our connection ID in long headers.
     pub(super) local_cid: Cid,
-    /// The destination of the client's first Initial.
+    /// The destination of the client's first Initial, or of the first after a Retry on a server.
     pub(super) original_cid: Cid,
     /// The source connection ID of the peer's packets, once one arrived.
     pub(super) peer_cid: Option<Cid>,
@@ -66,18 +66,28 @@ impl Handshake {
     }
 }
 
+/// What only servers put into their transport parameters.
+pub(super) struct ServerParams {
+    /// The destination of the client's very first Initial.
+    pub(super) original: Cid,
+    /// The connection ID of the Retry packet that the client followed.
+    pub(super) retry: Option<Cid>,
+    pub(super) reset_token: ResetToken,
+}
+
 /// Our transport parameters, encoded.
 pub(super) fn local_params(
     config: &TransportConfig,
     limits: &Limits,
     streams: StreamParams,
     local_cid: Cid,
-    of_server: Option<(Cid, ResetToken)>,
+    server: Option<ServerParams>,
     random: &mut Random,
 ) -> Vec<u8> {
     let params = TransportParameters {
-        original_destination_connection_id: of_server.map(|(original, _)| original),
-        stateless_reset_token: of_server.map(|(_, token)| token),
+        original_destination_connection_id: server.as_ref().map(|server| server.original),
+        retry_source_connection_id: server.as_ref().and_then(|server| server.retry),
+        stateless_reset_token: server.map(|server| server.reset_token),
         max_idle_timeout_ms: u64::try_from(config.idle_timeout.as_millis()).unwrap_or(0),
         initial_max_data: streams.max_data,
         initial_max_stream_data_bidi_local: streams.bidi_local,

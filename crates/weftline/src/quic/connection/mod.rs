@@ -227,21 +227,49 @@ impl Connection {
         original: Cid,
         peer: Cid,
     ) -> Result<Self, TlsError> {
+        Self::accept(setup, crypto, original, None, peer)
+    }
+
+    /// A server's, for a client that followed our Retry and brought its token back: now its
+    /// Initial goes to `retry`, the connection ID of that Retry, and it is where it says.
+    pub(crate) fn new_server_after_retry(
+        setup: Setup<'_>,
+        crypto: &dyn ServerProvider,
+        original: Cid,
+        retry: Cid,
+        peer: Cid,
+    ) -> Result<Self, TlsError> {
+        let mut connection = Self::accept(setup, crypto, original, Some(retry), peer)?;
+        connection.paths.set_validated();
+        Ok(connection)
+    }
+
+    fn accept(
+        setup: Setup<'_>,
+        crypto: &dyn ServerProvider,
+        original: Cid,
+        retry: Option<Cid>,
+        peer: Cid,
+    ) -> Result<Self, TlsError> {
         let provider = crypto.provider();
         let mut random = Random::new(provider.clone(), setup.entropy);
         let local_cid = random.cid();
         let streams = Streams::new(Side::Server, setup.limits);
-        let token = reset_token(&*provider, &setup.reset_key, &local_cid);
+        let server = handshake::ServerParams {
+            original,
+            retry,
+            reset_token: reset_token(&*provider, &setup.reset_key, &local_cid),
+        };
         let params = handshake::local_params(
             setup.transport,
             setup.limits,
             streams.local_params(),
             local_cid,
-            Some((original, token)),
+            Some(server),
             &mut random,
         );
         let session = crypto.start(Version::V1, setup.alpn, params)?;
-        let handshake = Handshake::new(local_cid, original, Some(peer));
+        let handshake = Handshake::new(local_cid, retry.unwrap_or(original), Some(peer));
         Ok(Self::new(
             Side::Server,
             &setup,

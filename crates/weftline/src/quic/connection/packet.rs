@@ -21,13 +21,13 @@ use crate::{
 /// A packet that is written but not sealed. Its frames are in its space's `sent`.
 #[derive(Debug)]
 pub(super) struct Draft {
-    id: SpaceId,
-    number: u64,
-    layout: HeaderLayout,
+    pub(super) id: SpaceId,
+    pub(super) number: u64,
+    pub(super) layout: HeaderLayout,
     /// Where it is in the datagram; its tag comes after.
-    start: usize,
-    end: usize,
-    has_padding: bool,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) has_padding: bool,
     pub(super) content: Content,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Drafts {
 }
 
 impl Drafts {
-    fn push(&mut self, draft: Draft) {
+    pub(super) fn push(&mut self, draft: Draft) {
         self.len = draft.end + TAG_LEN;
         if let Some(slot) = self.drafts.get_mut(draft.id as usize) {
             *slot = Some(draft);

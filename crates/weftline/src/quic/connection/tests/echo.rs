@@ -1,9 +1,11 @@
 //! Handshakes and data, on good and bad networks.
 
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 
 use super::pair::{Options, Pair};
 use crate::{
+    crypto::null::{NullClient, NullServer},
+    entropy::SeededEntropy,
     quic::Change,
     wire::{Dir, Side},
 };
@@ -76,17 +78,93 @@ fn echo_on_a_good_network() {
 
 #[test]
 fn echo_with_losses() {
-    let patterns: [fn(Side, usize, &[u8]) -> bool; 4] = [
-        |_, n, _| n % 10 == 9,
-        |side, n, _| side == Side::Client && n % 3 == 1,
-        |side, n, _| side == Side::Server && n % 4 == 0,
-        |_, n, _| n < 2 || n % 20 < 5,
+    let losses: [fn(Side, usize) -> bool; 4] = [
+        |_, n| n % 10 == 9,
+        |side, n| side == Side::Client && n % 3 == 1,
+        |side, n| side == Side::Server && n % 4 == 0,
+        |_, n| n < 2 || n % 20 < 5,
     ];
-    for drop in patterns {
+    for lost in losses {
         let mut pair = Pair::new(&Options::default());
-        pair.drop = drop;
+        pair.network = Box::new(move |side, n, _| usize::from(!lost(side, n)));
         echo(&mut pair, 60_000);
     }
+}
+
+#[test]
+fn echo_with_random_losses() {
+    for seed in 0..60 {
+        let mut rng = SeededEntropy::new(seed);
+        let percent = seed % 40;
+        let options = Options {
+            seed,
+            server_crypto: NullServer::insecure().with_certificate_bytes(6000),
+            ..Options::default()
+        };
+        let mut pair = Pair::new(&options);
+        pair.network = Box::new(move |_, _, _| usize::from(rng.next_u64() % 100 >= percent));
+        echo(&mut pair, 20_000);
+    }
+}
+
+#[test]
+fn a_damaged_packet_is_a_lost_packet() {
+    for seed in 0..20 {
+        let mut rng = SeededEntropy::new(seed);
+        let mut pair = Pair::new(&Options::default());
+        pair.network = Box::new(move |_, _, data| {
+            if rng.next_u64() % 10 == 0 {
+                let at = rng.next_u64() as usize % data.len();
+                data[at] ^= 1 << (rng.next_u64() % 8);
+            }
+            if rng.next_u64() % 20 == 0 {
+                data.truncate(rng.next_u64() as usize % data.len());
+            }
+            1
+        });
+        echo(&mut pair, 20_000);
+    }
+}
+
+#[test]
+fn duplicates_change_nothing() {
+    let mut pair = Pair::new(&Options::default());
+    pair.network = Box::new(|_, n, _| 1 + n % 3);
+    echo(&mut pair, 30_000);
+    assert!(pair.server.conn.stats().packets_dropped > 0);
+    assert_eq!(pair.server.opened().len(), 1);
+}
+
+#[test]
+fn a_long_certificate_waits_for_the_address_to_be_validated() {
+    // The pair checks the limit after every datagram.
+    for bytes in [0, 700, 3000, 3500, 6000, 20_000, 60_000] {
+        let options = Options {
+            server_crypto: NullServer::insecure().with_certificate_bytes(bytes),
+            ..Options::default()
+        };
+        let pair = Pair::connected(&options);
+        assert_eq!(pair.client.conn.stats().packets_lost, 0);
+    }
+}
+
+#[test]
+fn a_long_client_hello() {
+    let options = Options {
+        client_crypto: NullClient::insecure().with_hello_padding(5000),
+        server_crypto: NullServer::insecure().with_ticket_bytes(3000),
+        ..Options::default()
+    };
+    Pair::connected(&options);
+}
+
+#[test]
+fn the_first_flights_are_coalesced() {
+    let pair = Pair::connected(&Options::default());
+    // Initial with Handshake, Handshake; then the client's three levels in one.
+    assert_eq!(pair.server.sent[0].0, 1200);
+    assert!(pair.client.sent.len() <= 5, "{:?}", pair.client.sent);
+    assert!(pair.server.sent.len() <= 5, "{:?}", pair.server.sent);
 }
 
 #[test]

@@ -1,2 +1,5 @@
+mod craft;
 mod echo;
+mod faults;
+mod handshake;
 mod pair;

@@ -1,6 +1,11 @@
 //! Two connections, and the network between them.
 
-use alloc::{collections::VecDeque, sync::Arc, vec, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec,
+    vec::Vec,
+};
 use core::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -61,7 +66,8 @@ pub(super) struct End {
     pub(super) changes: Vec<Change>,
     /// Every datagram it sent: size, and where to.
     pub(super) sent: Vec<(usize, SocketAddr)>,
-    pub(super) received_bytes: usize,
+    /// Bytes received, by sender.
+    pub(super) received: BTreeMap<SocketAddr, usize>,
 }
 
 pub(super) struct Pair {
@@ -70,10 +76,13 @@ pub(super) struct Pair {
     pub(super) server: End,
     pub(super) now: Instant,
     pub(super) latency: Duration,
-    /// Whether to drop a datagram: its sender, how many that end sent before, and the bytes.
-    pub(super) drop: fn(Side, usize, &[u8]) -> bool,
+    /// What the network does with a datagram: its sender, how many that end sent before, and the
+    /// bytes, which it may change. Gives how often it is delivered.
+    pub(super) network: Box<dyn FnMut(Side, usize, &mut Vec<u8>) -> usize>,
     /// Steps until a test is taken to hang.
     pub(super) steps: usize,
+    /// Timers that fired since the time last moved.
+    timers_at_once: usize,
 }
 
 pub(super) const CLIENT: SocketAddr = address(1, 1000);
@@ -134,7 +143,7 @@ impl End {
             inbox: VecDeque::new(),
             changes: Vec::new(),
             sent: Vec::new(),
-            received_bytes: 0,
+            received: BTreeMap::new(),
         }
     }
 
@@ -188,8 +197,20 @@ impl End {
                 self.sent.push((datagram.len(), transmit.to));
             }
             assert!(all.len() < 10_000, "it never stops sending");
+            self.check_amplification();
         }
         all
+    }
+
+    /// RFC 9000, section 8.1.
+    fn check_amplification(&self) {
+        if self.conn.side() == Side::Server && !self.conn.paths.is_validated() {
+            let to = self.conn.remote_address();
+            let sent = self.sent.iter().filter(|(_, receiver)| *receiver == to);
+            let sent = sent.map(|(len, _)| len).sum::<usize>();
+            let received = self.received.get(&to).copied().unwrap_or(0);
+            assert!(sent <= 3 * received, "{sent} bytes for {received}");
+        }
     }
 
     pub(super) fn receive(&mut self, now: Instant, flight: &Flight) {
@@ -198,7 +219,7 @@ impl End {
             to: None,
             ecn: None,
         };
-        self.received_bytes += flight.data.len();
+        *self.received.entry(flight.from).or_default() += flight.data.len();
         let mut data = flight.data.clone();
         self.conn.handle_datagram(now, &meta, &mut data);
         self.collect();
@@ -213,18 +234,24 @@ impl Pair {
         let first = client.transmit(now);
         let (original, peer) = first_cids(&first[0].1);
         let server = End::new(server(options, original, peer), SERVER);
-        let mut pair = Self {
-            client,
-            server,
-            now,
-            latency: options.latency,
-            drop: |_, _, _| false,
-            steps: 100_000,
-        };
+        let mut pair = Self::of(client, server, now);
+        pair.latency = options.latency;
         for (_, data) in first {
             pair.carry(Side::Client, data);
         }
         pair
+    }
+
+    pub(super) fn of(client: End, server: End, now: Instant) -> Self {
+        Self {
+            client,
+            server,
+            now,
+            latency: Duration::from_millis(10),
+            network: Box::new(|_, _, _| 1),
+            steps: 100_000,
+            timers_at_once: 0,
+        }
     }
 
     /// After a handshake that went well.
@@ -268,10 +295,14 @@ impl Pair {
             let now = self.now;
             let before = self.end(side).sent.len();
             let peer_address = self.end(side.peer()).address;
-            for (index, (transmit, data)) in self.end(side).transmit(now).into_iter().enumerate() {
-                let is_lost = (self.drop)(side, before + index, &data);
-                if !is_lost && transmit.to == peer_address {
-                    self.carry(side, data);
+            let datagrams = self.end(side).transmit(now);
+            for (index, (transmit, mut data)) in datagrams.into_iter().enumerate() {
+                check_padding(side, &data);
+                let copies = (self.network)(side, before + index, &mut data);
+                for _ in 0..copies {
+                    if transmit.to == peer_address {
+                        self.carry(side, data.clone());
+                    }
                 }
             }
             self.end(side).collect();
@@ -301,6 +332,13 @@ impl Pair {
                 true
             }
             (_, Some((at, side))) => {
+                // A timer that does not move on would keep its loop awake for ever.
+                self.timers_at_once = if at > self.now {
+                    0
+                } else {
+                    self.timers_at_once + 1
+                };
+                assert!(self.timers_at_once < 20, "a timer fires without end");
                 self.now = self.now.max(at);
                 let now = self.now;
                 let end = self.end(side);
@@ -339,5 +377,17 @@ impl Pair {
         let arrivals = ends.iter().filter_map(|end| Some(end.inbox.front()?.at));
         let timers = ends.iter().filter_map(|end| end.conn.poll_timeout());
         arrivals.chain(timers).min()
+    }
+}
+
+/// RFC 9000, section 14.1.
+fn check_padding(side: Side, datagram: &[u8]) {
+    let is_initial = datagram.first().is_some_and(|first| first & 0xf0 == 0xc0);
+    if side == Side::Client && is_initial {
+        assert!(
+            datagram.len() >= 1200,
+            "an Initial in {} bytes",
+            datagram.len()
+        );
     }
 }
