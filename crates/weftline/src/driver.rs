@@ -176,44 +176,4 @@ const SEND_BURST: usize = 64;
 const FULL_SOCKET_PAUSE: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
-mod tests {
-    use core::net::{Ipv4Addr, SocketAddr};
-
-    use super::*;
-
-    fn transmit(len: usize, segment: Option<usize>) -> Transmit {
-        Transmit {
-            to: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1),
-            from: None,
-            ecn: None,
-            len,
-            segment,
-        }
-    }
-
-    fn parts(whole: &Transmit, max_segments: usize) -> Vec<(usize, Option<usize>)> {
-        let mut parts = Vec::new();
-        let mut sent = 0;
-        while let Some(part) = next_part(whole, sent, max_segments) {
-            sent += part.len;
-            parts.push((part.len, part.segment));
-        }
-        parts
-    }
-
-    #[test]
-    fn a_batch_is_split_as_the_socket_can() {
-        let batch = transmit(4500, Some(1200));
-        assert_eq!(parts(&batch, 64), [(4500, Some(1200))]);
-        assert_eq!(parts(&batch, 2), [(2400, Some(1200)), (2100, Some(1200))]);
-        let singly = [(1200, None), (1200, None), (1200, None), (900, None)];
-        assert_eq!(parts(&batch, 1), singly);
-        assert_eq!(parts(&batch, 0), singly);
-    }
-
-    #[test]
-    fn one_datagram_stays_whole() {
-        assert_eq!(parts(&transmit(1200, None), 1), [(1200, None)]);
-        assert_eq!(parts(&transmit(0, None), 1), []);
-    }
-}
+mod tests;
