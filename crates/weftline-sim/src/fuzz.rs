@@ -16,6 +16,10 @@ use weftline::wire::{
     sf,
 };
 
+mod server;
+
+pub use server::server_datagrams;
+
 /// A target: its name, which is that of its shim and its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -29,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("qpack_section", qpack_section),
     ("capsules", capsules),
     ("structured_field", structured_field),
+    ("server_datagrams", server_datagrams),
 ];
 
 /// A datagram, walked packet by packet as a receiver does before it has keys.

@@ -437,6 +437,7 @@ impl Connection {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        self.wt.set_now(now);
         self.quic.poll_transmit(now, out)
     }
 

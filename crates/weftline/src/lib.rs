@@ -20,6 +20,7 @@ extern crate std;
 pub mod config;
 mod connection;
 pub mod crypto;
+pub mod driver;
 mod endpoint;
 pub mod entropy;
 pub mod error;

@@ -23,22 +23,25 @@ use session::NullSession;
 /// Primitives without security.
 #[derive(Copy, Clone, Debug)]
 pub struct NullProvider {
-    limits: AeadLimits,
+    limits: KeyOptions,
 }
 
 #[derive(Copy, Clone, Debug)]
-struct AeadLimits {
+struct KeyOptions {
     confidentiality: u64,
     integrity: u64,
+    /// 1-RTT keys are those of [`NullProvider::one_rtt_keys`].
+    known: bool,
 }
 
 impl NullProvider {
     /// With the limits of AES-GCM (RFC 9001, section 6.6).
     pub const fn insecure() -> Self {
         Self {
-            limits: AeadLimits {
+            limits: KeyOptions {
                 confidentiality: 1 << 23,
                 integrity: 1 << 52,
+                known: false,
             },
         }
     }
@@ -54,6 +57,14 @@ impl NullProvider {
     #[must_use]
     pub const fn with_integrity_limit(mut self, packets: u64) -> Self {
         self.limits.integrity = packets;
+        self
+    }
+
+    /// Lets handshakes end in the keys of [`Self::one_rtt_keys`], so that a test can speak in the
+    /// name of either end. Both ends need it.
+    #[must_use]
+    pub const fn with_known_one_rtt_keys(mut self) -> Self {
+        self.limits.known = true;
         self
     }
 

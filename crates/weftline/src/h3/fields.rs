@@ -254,10 +254,11 @@ fn http_rules(method: &str, authority: Option<&str>, path: &str) -> Result<(), &
     if authority.contains('@') {
         return Err("an :authority with user information");
     }
-    if !path.starts_with('/') && !(path == "*" && method == "OPTIONS") {
-        return Err("a :path that does not begin with a slash");
+    if path.starts_with('/') || path == "*" && method == "OPTIONS" {
+        Ok(())
+    } else {
+        Err("a :path that does not begin with a slash")
     }
-    Ok(())
 }
 
 /// Section 4.3.2; and 4.5, as there is no upgrade.

@@ -14,11 +14,15 @@ use bytes::Bytes;
 mod body;
 mod classify;
 mod control;
+#[cfg(feature = "http")]
+mod convert;
 mod fields;
 mod head;
 mod request;
 mod streams;
 
+#[cfg(feature = "http")]
+pub use convert::Protocol;
 pub use head::{Fields, RequestHead, ResponseHead};
 
 pub(crate) use fields::{check_request, check_response};
@@ -371,7 +375,9 @@ impl Layer {
                 Err(ReadFail::Unknown)
             }
             Err(ReadEnd::Broken(Broken::Stream(code))) => {
-                self.abort(quic, id, code);
+                if let Err(fault) = self.abort(quic, id, code) {
+                    quic.fail(fault);
+                }
                 Err(ReadFail::Reset(code))
             }
             // These come before the head only.

@@ -330,7 +330,7 @@ impl Layer {
     ) -> Result<(), Fault> {
         match (broken, self.side) {
             (Broken::Connection(fault), _) => return Err(fault),
-            (Broken::Stream(code), _) => self.abort(quic, id, code),
+            (Broken::Stream(code), _) => return self.abort(quic, id, code),
             (Broken::HeadTooLarge, _) => self.refuse(id, quic),
             (Broken::Reset(_), Side::Server) => {
                 self.streams.remove(&id);
@@ -347,15 +347,21 @@ impl Layer {
                 quic.reset(id, H3_REQUEST_CANCELLED);
                 self.changes.push_back(Change::Failed(id, code));
             }
-            (Broken::Incomplete, Side::Client) => self.abort(quic, id, H3_MESSAGE_ERROR),
+            (Broken::Incomplete, Side::Client) => return self.abort(quic, id, H3_MESSAGE_ERROR),
         }
         Ok(())
     }
 
-    /// Ends an exchange that is broken.
-    pub(super) fn abort(&mut self, quic: &mut quic::Connection, id: StreamId, code: u64) {
+    /// Ends an exchange that is broken. A request that makes us reset it is as good as one that the
+    /// peer resets.
+    pub(super) fn abort(
+        &mut self,
+        quic: &mut quic::Connection,
+        id: StreamId,
+        code: u64,
+    ) -> Result<(), Fault> {
         let Some(Stream::Message(message)) = self.streams.remove(&id) else {
-            return;
+            return Ok(());
         };
         quic.reset(id, code);
         quic.stop(id, code);
@@ -363,6 +369,7 @@ impl Layer {
         if self.side == Side::Client || message.has_head() {
             self.changes.push_back(Change::Failed(id, code));
         }
+        self.on_request_over(true)
     }
 
     /// Server: answers a request whose head is too large (RFC 9114, section 4.2.2).

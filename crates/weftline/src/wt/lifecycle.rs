@@ -9,7 +9,7 @@ use super::{
     credit::Credit,
     dialect,
     negotiate::{self, Peer, Refusal},
-    session::{Asked, Session},
+    session::{Asked, Patience, Session},
     state::{Input, State},
 };
 use crate::{
@@ -55,9 +55,12 @@ impl Layer {
             }
         };
         let id = SessionId(reserved);
-        let deadline =
-            (self.phase != Phase::Handshake).then(|| self.now + self.limits.session_timeout);
-        let session = Session::new(State::Queued, Asked::Request(Box::new(request)), deadline);
+        let patience = match self.phase {
+            // The handshake has a timeout of its own.
+            Phase::Handshake => Patience::Endless,
+            _ => Patience::For(self.limits.session_timeout),
+        };
+        let session = Session::new(State::Queued, Asked::Request(Box::new(request)), patience);
         self.sessions.insert(id, session);
         if let Phase::Ready(Ok(dialect)) = self.phase {
             self.send_request(io, id, dialect);
@@ -178,14 +181,14 @@ impl Layer {
 
     pub(super) fn on_connected(&mut self, io: &mut Io<'_>) {
         self.phase = Phase::Connected;
-        let deadline = self.now + self.limits.session_timeout;
         let queued: Vec<_> = self.sessions.keys().copied().collect();
         for id in queued {
             if io.quic.open(Dir::Bi) != Some(id.stream()) {
                 let what = "the server takes no more requests";
                 self.end(io, id, Input::Refused, Some(failed(0, what).without_code()));
+                self.over.remove(&id.stream());
             } else if let Some(session) = self.sessions.get_mut(&id) {
-                session.deadline = Some(deadline);
+                session.patience = Patience::For(self.limits.session_timeout);
             }
         }
     }
@@ -242,6 +245,7 @@ impl Layer {
         self.phase = Phase::Closed;
         self.sessions.clear();
         self.streams.clear();
+        self.over.clear();
         self.pending = super::Pending::new(&self.limits);
         (self.datagrams, self.datagram_bytes) = (0, 0);
     }
@@ -253,12 +257,13 @@ impl Layer {
             io.h3
                 .cancel(io.quic, id.stream(), error_code::H3_REQUEST_REJECTED);
             self.drop_streams(io, id, dialect::WT_BUFFERED_STREAM_REJECTED);
+            self.over.insert(id.stream());
             return self.pending.on_ended(id, dialect::WT_SESSION_GONE);
         }
-        let deadline = self.now + self.limits.early_timeout;
+        let patience = Patience::For(self.limits.early_timeout);
         let asked = Asked::Head(Box::new(head));
         self.sessions
-            .insert(id, Session::new(State::Held, asked, Some(deadline)));
+            .insert(id, Session::new(State::Held, asked, patience));
         if matches!(self.phase, Phase::Ready(_)) {
             self.offer(io, id);
         }
@@ -354,7 +359,7 @@ impl Layer {
                 late("the request was not answered"),
             ),
             State::Closing => (error_code::H3_REQUEST_CANCELLED, session.report.take()),
-            State::Open | State::Closed => return session.deadline = None,
+            State::Open | State::Closed => return session.patience = Patience::Endless,
         };
         io.h3.cancel(io.quic, id.stream(), code);
         self.end(io, id, Input::Timeout, report);
@@ -380,7 +385,7 @@ impl Layer {
         };
         session.state = session.state.on(input);
         session.report = report;
-        session.deadline = Some(self.now + CLOSE_TIMEOUT);
+        session.patience = Patience::For(CLOSE_TIMEOUT);
         session.output.drain = false;
         let code = session.gone_code();
         let unread = mem::take(&mut session.datagrams);
@@ -406,6 +411,7 @@ impl Layer {
         let code = session.gone_code();
         self.drop_streams(io, id, code);
         self.pending.on_ended(id, code);
+        self.over.insert(id.stream());
         if let Some(report) = report {
             io.events.push_back(Event::SessionClosed(id, report));
         }
@@ -482,7 +488,7 @@ impl Layer {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.state = session.state.on(Input::Offered);
             session.dialect = Some(dialect);
-            session.deadline = Some(self.now + self.limits.session_timeout);
+            session.patience = Patience::For(self.limits.session_timeout);
         }
         io.events.push_back(Event::SessionRequested(id, head));
         self.pump(io, id);
@@ -515,7 +521,7 @@ impl Layer {
         let flow_control = negotiate::has_flow_control(dialect, &self.settings, settings);
         session.state = session.state.on(Input::Accepted);
         session.asked = Asked::Done;
-        session.deadline = None;
+        session.patience = Patience::Endless;
         session.credit = flow_control.then(|| Credit::new(dialect.rules(), &self.limits, settings));
         session.input.inbox = Some(Inbox::new(dialect.rules(), flow_control, &self.limits));
     }

@@ -6,7 +6,7 @@
 //! differs is data in `dialect`.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 
@@ -63,6 +63,8 @@ pub(crate) struct Layer {
     sessions: BTreeMap<SessionId, Session>,
     streams: BTreeMap<StreamId, Stream>,
     pending: Pending,
+    /// CONNECT streams of ended sessions that QUIC is not done with: nothing of them is told.
+    over: BTreeSet<StreamId>,
     /// Datagrams held for the application, over all sessions.
     datagrams: usize,
     datagram_bytes: usize,
@@ -103,6 +105,7 @@ impl Layer {
             sessions: BTreeMap::new(),
             streams: BTreeMap::new(),
             pending: Pending::new(limits),
+            over: BTreeSet::new(),
             datagrams: 0,
             datagram_bytes: 0,
             going_away: false,
@@ -122,9 +125,12 @@ impl Layer {
         }
     }
 
-    /// The time, to be set before each input.
+    /// The time, to be set before each input and output.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        for session in self.sessions.values_mut() {
+            session.patience.start(self.now);
+        }
     }
 
     /// Something happened in HTTP/3. Gives it back when it is not about sessions.
@@ -191,14 +197,15 @@ impl Layer {
         let sessions = self
             .sessions
             .values()
-            .filter_map(|session| session.deadline);
+            .filter_map(|session| session.patience.deadline());
         let pending = self.pending.timeout(|id| self.sessions.contains_key(&id));
         sessions.chain(pending).min()
     }
 
     /// Gives up what took too long.
     pub(crate) fn handle_timeout(&mut self, io: &mut Io<'_>) {
-        let is_late = |session: &Session| session.deadline.is_some_and(|at| at <= self.now);
+        let is_late =
+            |session: &Session| session.patience.deadline().is_some_and(|at| at <= self.now);
         let late = self.sessions.iter().filter(|(_, session)| is_late(session));
         let late: Vec<_> = late.map(|(id, _)| *id).collect();
         for id in late {
@@ -241,13 +248,14 @@ impl Layer {
             .sessions
             .values()
             .map(|session| session.input.early.len());
-        let streams = self.streams.len() * (size_of::<Stream>() + size_of::<StreamId>());
+        let streams = self.streams.len() * (size_of::<Stream>() + size_of::<StreamId>())
+            + self.over.len() * size_of::<StreamId>();
         early.sum::<usize>() + streams + self.datagram_bytes + self.pending.accounted_bytes()
     }
 
-    /// Whether a stream is the CONNECT stream of a session.
+    /// Whether a stream is the CONNECT stream of a session, or was.
     pub(crate) fn is_session(&self, id: StreamId) -> bool {
-        self.sessions.contains_key(&SessionId(id))
+        self.sessions.contains_key(&SessionId(id)) || self.over.contains(&id)
     }
 
     /// Whether a request asks for a session.
@@ -282,6 +290,3 @@ impl Layer {
         self.side == Side::Server && self.pending.ended_with(id).is_none()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,6 +2,7 @@
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 use bytes::Bytes;
+use core::time::Duration;
 
 use super::{Dialect, SessionRequest, capsules::Inbox, credit::Credit, state::State};
 use crate::{event::SessionClosed, h3::RequestHead, time::Instant, wire::Dir};
@@ -20,13 +21,23 @@ pub(super) struct Session {
     pub(super) output: Output,
     /// What the application is yet to hear about the end.
     pub(super) report: Option<SessionClosed>,
-    /// When the state is given up.
-    pub(super) deadline: Option<Instant>,
+    /// How long the state may last.
+    pub(super) patience: Patience,
     /// Whether the application was told that the peer wants to finish.
     pub(super) draining: bool,
     pub(super) datagrams: Datagrams,
     pub(super) wanted: Wanted,
     pub(super) stats: SessionStats,
+}
+
+/// How long something may last. Commands do not know the time, so a wait begins with the input or
+/// output that follows.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    Endless,
+    /// From the next time on that is told.
+    For(Duration),
+    Until(Instant),
 }
 
 /// What the session was asked for with, as long as that matters.
@@ -101,7 +112,7 @@ pub struct SessionStats {
 }
 
 impl Session {
-    pub(super) fn new(state: State, asked: Asked, deadline: Option<Instant>) -> Self {
+    pub(super) fn new(state: State, asked: Asked, patience: Patience) -> Self {
         Self {
             state,
             asked,
@@ -111,7 +122,7 @@ impl Session {
             input: Input::default(),
             output: Output::default(),
             report: None,
-            deadline,
+            patience,
             draining: false,
             datagrams: Datagrams::default(),
             wanted: Wanted::default(),
@@ -122,6 +133,22 @@ impl Session {
     /// Whether it is established and can be used.
     pub(super) fn is_open(&self) -> bool {
         self.state == State::Open
+    }
+}
+
+impl Patience {
+    /// The time is `now`: a wait that was asked for begins.
+    pub(super) fn start(&mut self, now: Instant) {
+        if let Self::For(time) = *self {
+            *self = Self::Until(now + time);
+        }
+    }
+
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Until(at) => Some(at),
+            Self::Endless | Self::For(_) => None,
+        }
     }
 }
 

@@ -249,6 +249,7 @@ impl Layer {
             StreamChange::Received(id) => self.charge_received(io, id),
             StreamChange::Closed { id, sent, received } => {
                 self.pending.forget_stream(id);
+                self.over.remove(&id);
                 self.on_closed(io, id, sent, received);
             }
             // Not of a session (any more).
@@ -437,18 +438,27 @@ impl Layer {
         if let Err(violation) = charged {
             return self.on_violation(io, session_id, violation);
         }
-        let session = self.sessions.get_mut(&session_id);
-        let Some(credit) = session.and_then(|session| session.credit.as_mut()) else {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let Some(credit) = &mut session.credit else {
             return;
         };
         credit.on_freed(Kind::Data, stream.charged_in.saturating_sub(stream.freed));
         if id.initiator() != self.side {
             credit.on_freed(Kind::Streams(id.dir()), 1);
         }
-        // What a reset dropped before it was sent does not count.
+        // What a reset dropped before it was sent does not count; nor does a stream whose header
+        // was dropped, of which the peer knows no session.
         let body = sent.saturating_sub(stream.header_out);
         let unsent = stream.charged_out.saturating_sub(body);
         credit.unspend(Kind::Data, unsent);
+        if id.initiator() == self.side && sent < stream.header_out {
+            credit.unspend(Kind::Streams(id.dir()), 1);
+            if session.wanted.take(id.dir()) {
+                io.events.push_back(Event::StreamsAvailable(id.dir()));
+            }
+        }
         if unsent > 0 {
             self.wake_writers(io, session_id);
         }

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{AeadLimits, CLIENT, HEADER_KEY, PACKET_KEY, SERVER, UPDATE, mix::Mix};
+use super::{CLIENT, HEADER_KEY, KeyOptions, PACKET_KEY, SERVER, UPDATE, mix::Mix};
 use crate::{
     crypto::{
         CryptoError, DirectionalKeys, HeaderKey, Keys, NextKeys, PacketKey, PacketKeys, SAMPLE_LEN,
@@ -26,7 +26,7 @@ impl Secrets {
         }
     }
 
-    pub(super) fn keys(self, side: Side, limits: AeadLimits) -> Keys {
+    pub(super) fn keys(self, side: Side, limits: KeyOptions) -> Keys {
         let packet = self.packet_keys(side, limits);
         let (local, remote) = self.by_side(side);
         Keys {
@@ -41,7 +41,7 @@ impl Secrets {
         }
     }
 
-    fn packet_keys(self, side: Side, limits: AeadLimits) -> PacketKeys {
+    fn packet_keys(self, side: Side, limits: KeyOptions) -> PacketKeys {
         let (local, remote) = self.by_side(side);
         PacketKeys {
             local: Box::new(NullPacketKey::new(local, limits)),
@@ -68,12 +68,12 @@ impl Secrets {
 pub(super) struct NullNextKeys {
     secrets: Secrets,
     side: Side,
-    limits: AeadLimits,
+    limits: KeyOptions,
 }
 
 impl NullNextKeys {
     /// The phases after that of `secrets`.
-    pub(super) const fn new(secrets: Secrets, side: Side, limits: AeadLimits) -> Self {
+    pub(super) const fn new(secrets: Secrets, side: Side, limits: KeyOptions) -> Self {
         Self {
             secrets,
             side,
@@ -105,11 +105,11 @@ impl HeaderKey for NullHeaderKey {
 
 struct NullPacketKey {
     key: u64,
-    limits: AeadLimits,
+    limits: KeyOptions,
 }
 
 impl NullPacketKey {
-    const fn new(secret: u64, limits: AeadLimits) -> Self {
+    const fn new(secret: u64, limits: KeyOptions) -> Self {
         Self {
             key: Mix::new(PACKET_KEY).number(secret).finish(),
             limits,

@@ -16,7 +16,7 @@ use core::mem;
 use bytes::Bytes;
 
 use super::{
-    AeadLimits, EXPORTER, TRANSCRIPT,
+    EXPORTER, KeyOptions, ONE_RTT, TRANSCRIPT,
     keys::{NullNextKeys, Secrets},
     message::{self, Extensions, MAX_MESSAGE, kind},
     mix::Mix,
@@ -46,7 +46,7 @@ pub(super) struct ServerSettings {
 /// One handshake of either side.
 pub(super) struct NullSession {
     side: Side,
-    limits: AeadLimits,
+    limits: KeyOptions,
     state: State,
     /// The beginning of a message, at the level of `state`.
     inbox: Vec<u8>,
@@ -84,7 +84,7 @@ struct Step {
 }
 
 impl NullSession {
-    pub(super) fn client(version: Version, limits: AeadLimits, hello: ClientHello<'_>) -> Self {
+    pub(super) fn client(version: Version, limits: KeyOptions, hello: ClientHello<'_>) -> Self {
         let offered = hello.alpn.iter().map(|name| name.to_vec()).collect();
         let mut session = Self::new(Side::Client, version, limits, State::ServerHello(offered));
         let mut data = Vec::new();
@@ -97,11 +97,11 @@ impl NullSession {
         session
     }
 
-    pub(super) fn server(version: Version, limits: AeadLimits, settings: ServerSettings) -> Self {
+    pub(super) fn server(version: Version, limits: KeyOptions, settings: ServerSettings) -> Self {
         Self::new(Side::Server, version, limits, State::ClientHello(settings))
     }
 
-    fn new(side: Side, version: Version, limits: AeadLimits, state: State) -> Self {
+    fn new(side: Side, version: Version, limits: KeyOptions, state: State) -> Self {
         Self {
             side,
             limits,
@@ -294,7 +294,11 @@ impl NullSession {
 
     fn push_application_keys(&mut self, data: Vec<u8>) {
         self.master = Some(self.transcript);
-        let secrets = Secrets::new(self.transcript.finish());
+        let secrets = Secrets::new(if self.limits.known {
+            ONE_RTT
+        } else {
+            self.transcript.finish()
+        });
         self.outbox.push_back(Step {
             data,
             keys: Some(KeyChange::OneRtt {

@@ -1,0 +1,232 @@
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+use weftline::{Connection as Core, StreamId, error};
+
+use super::StreamHandle;
+use crate::{
+    error::WriteError,
+    shared::register,
+    state::{SendEnd, State},
+};
+
+/// The sending half of a stream, or the body of a plain HTTP/3 message.
+///
+/// Dropped before [`SendStream::finish`] it resets the stream with code 0, or cancels the exchange
+/// it is a part of. As [`AsyncWrite`] it finishes on `shutdown`, and `flush` does nothing: what is
+/// written is sent by itself.
+#[derive(Debug)]
+pub struct SendStream {
+    stream: StreamHandle,
+    /// Finished or reset by this side.
+    is_done: bool,
+}
+
+impl SendStream {
+    pub(crate) fn new(stream: StreamHandle) -> Self {
+        Self {
+            stream,
+            is_done: false,
+        }
+    }
+
+    /// The stream.
+    pub fn id(&self) -> StreamId {
+        self.stream.id()
+    }
+
+    /// Writes some of `data`, at least one byte if there is one, and gives how much. Waits while
+    /// buffers or the peer's credit are used up.
+    pub async fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+        poll_fn(|cx| self.poll_write_some(cx, data)).await
+    }
+
+    /// Writes all of `data`. When dropped midway, an unknown part was written.
+    pub async fn write_all(&mut self, mut data: &[u8]) -> Result<(), WriteError> {
+        while !data.is_empty() {
+            let written = self.write(data).await?;
+            data = data.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Writes all of `data` without copying it. When dropped midway, an unknown part was written.
+    pub async fn write_chunk(&mut self, mut data: Bytes) -> Result<(), WriteError> {
+        while data.has_remaining() {
+            let write = |core: &mut Core, id| core.write_bytes(id, data.clone());
+            let written = poll_fn(|cx| self.poll_with(cx, write)).await?;
+            data.advance(written.min(data.len()));
+        }
+        Ok(())
+    }
+
+    /// Ends the stream. What was written is still delivered.
+    pub fn finish(&mut self) -> Result<(), WriteError> {
+        if self.is_done {
+            return Err(WriteError::Finished);
+        }
+        let id = self.id();
+        let mut state = self.stream.shared().lock();
+        if let Some(SendEnd::Stopped(code)) = self.end(&mut state) {
+            return Err(WriteError::Stopped(code));
+        }
+        match self.stream.core(&mut state)?.finish(id) {
+            Ok(()) => {}
+            Err(error) => return Err(self.cause(&state, error)),
+        }
+        drop(state);
+        self.is_done = true;
+        self.stream.shared().wake_driver();
+        Ok(())
+    }
+
+    /// Ends the stream at once; what was not delivered may never be. Does nothing when the stream
+    /// ended before.
+    pub fn reset(&mut self, code: u32) {
+        let (id, connection) = (self.id(), self.stream.connection_id());
+        self.is_done = true;
+        let mut state = self.stream.shared().lock();
+        if self.end(&mut state).is_some() {
+            return;
+        }
+        if let Ok(core) = self.stream.core(&mut state) {
+            core.reset(id, code);
+        }
+        state.on_sent(connection, id, SendEnd::Reset);
+        drop(state);
+        self.stream.shared().wake_driver();
+    }
+
+    /// Waits until the peer has received everything, the end included. Does not borrow the stream.
+    pub fn finished(&self) -> impl Future<Output = Result<(), WriteError>> + Send + use<> {
+        let stream = self.stream.clone();
+        async move {
+            match stream.sent().await? {
+                SendEnd::Acknowledged => Ok(()),
+                SendEnd::Stopped(code) => Err(WriteError::Stopped(code)),
+                SendEnd::Reset => Err(WriteError::Finished),
+            }
+        }
+    }
+
+    /// Waits until the peer asks to stop, and gives its code (`None` when it is not an
+    /// application's). [`WriteError::Finished`] when that cannot happen any more: everything was
+    /// received, or this side reset the stream. Does not borrow the stream.
+    pub fn stopped(&self) -> impl Future<Output = Result<Option<u32>, WriteError>> + Send + use<> {
+        let stream = self.stream.clone();
+        async move {
+            match stream.sent().await? {
+                SendEnd::Stopped(code) => Ok(code),
+                SendEnd::Acknowledged | SendEnd::Reset => Err(WriteError::Finished),
+            }
+        }
+    }
+
+    /// Streams with higher numbers are sent first; all begin at 0.
+    pub fn set_priority(&self, priority: i32) {
+        let id = self.id();
+        if let Ok(core) = self.stream.core(&mut self.stream.shared().lock()) {
+            core.set_priority(id, priority);
+        }
+    }
+
+    fn poll_write_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<Result<usize, WriteError>> {
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_with(cx, |core, id| core.write(id, data))
+    }
+
+    fn poll_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut Core, StreamId) -> Result<usize, error::WriteError>,
+    ) -> Poll<Result<usize, WriteError>> {
+        if self.is_done {
+            return Poll::Ready(Err(WriteError::Finished));
+        }
+        let id = self.id();
+        let mut state = self.stream.shared().lock();
+        if let Some(SendEnd::Stopped(code)) = self.end(&mut state) {
+            return Poll::Ready(Err(WriteError::Stopped(code)));
+        }
+        match write(self.stream.core(&mut state)?, id) {
+            Ok(written) => {
+                drop(state);
+                self.stream.shared().wake_driver();
+                Poll::Ready(Ok(written))
+            }
+            Err(error::WriteError::Blocked) => {
+                if let Some(stream) = self.stream.state(&mut state) {
+                    register(&mut stream.writer, cx.waker());
+                }
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(self.cause(&state, error))),
+        }
+    }
+
+    fn end(&self, state: &mut State) -> Option<SendEnd> {
+        self.stream.state(state)?.sent
+    }
+
+    fn cause(&self, state: &State, error: error::WriteError) -> WriteError {
+        match error {
+            error::WriteError::Stopped(code) => WriteError::Stopped(code),
+            error::WriteError::Finished
+            | error::WriteError::UnknownStream
+            | error::WriteError::Blocked => self
+                .stream
+                .closed(state)
+                .map_or(WriteError::Finished, WriteError::Closed),
+        }
+    }
+}
+
+impl AsyncWrite for SendStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_some(cx, data).map_err(io::Error::from)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_done {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(self.finish().map_err(io::Error::from))
+    }
+}
+
+impl Drop for SendStream {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        if self.stream.is_request() {
+            let id = self.id();
+            if let Ok(core) = self.stream.core(&mut self.stream.shared().lock()) {
+                core.cancel(id);
+            }
+            self.stream.shared().wake_driver();
+        } else {
+            self.reset(0);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Two whole connections, without an endpoint around them.
+
+mod hostile;
+mod http;
+mod pair;
+mod sessions;
+mod streams;
