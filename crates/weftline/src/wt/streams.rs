@@ -108,8 +108,13 @@ impl Layer {
 
     /// Drops what was not delivered, with the application's code.
     pub(crate) fn reset(&mut self, io: &mut Io<'_>, id: StreamId, code: u32) {
-        if self.streams.contains_key(&id) {
-            io.quic.reset(id, codes::to_wire(code));
+        if let Some(stream) = self.streams.get(&id) {
+            // Our header must arrive, or the peer cannot tell whose stream this was.
+            let header = match stream.header {
+                Header::Written => stream.header_out,
+                Header::Rest(_) => 0,
+            };
+            io.quic.reset_at(id, codes::to_wire(code), header);
         }
     }
 

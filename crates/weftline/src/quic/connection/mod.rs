@@ -236,6 +236,7 @@ impl Connection {
 
     /// A server's, for a client that followed our Retry and brought its token back: now its
     /// Initial goes to `retry`, the connection ID of that Retry, and it is where it says.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no endpoint sends Retry yet"))]
     pub(crate) fn new_server_after_retry(
         setup: Setup<'_>,
         crypto: &dyn ServerProvider,
@@ -418,6 +419,17 @@ impl Connection {
         let _ = self.streams.reset(id, code);
     }
 
+    /// Like [`Self::reset`], but the first `reliable` bytes are delivered all the same if the peer
+    /// can be told so (RESET_STREAM_AT).
+    pub(crate) fn reset_at(&mut self, id: StreamId, code: u64, reliable: u64) {
+        let params = self.peer_params();
+        let reliable = match params.is_some_and(|p| p.reset_stream_at || p.reset_stream_at_old) {
+            true => reliable,
+            false => 0,
+        };
+        let _ = self.streams.reset_at(id, code, reliable);
+    }
+
     /// Nothing happens to a stream that is gone.
     pub(crate) fn stop(&mut self, id: StreamId, code: u64) {
         let _ = self.streams.stop(id, code);
@@ -524,10 +536,6 @@ impl Connection {
 
     pub(crate) fn remote_address(&self) -> SocketAddr {
         self.paths.route().remote
-    }
-
-    pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        self.session.alpn()
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {
