@@ -50,11 +50,11 @@ impl Ranges {
 
     /// Adds one number; tells whether it is new.
     pub(crate) fn insert_one(&mut self, value: u64) -> bool {
-        if let Some(last) = self.0.back_mut() {
-            if last.end == value {
-                last.end += 1;
-                return true;
-            }
+        if let Some(last) = self.0.back_mut()
+            && last.end == value
+        {
+            last.end += 1;
+            return true;
         }
         if self.contains(value) {
             return false;

@@ -137,6 +137,12 @@ pub(crate) enum DatagramFail {
 pub struct Stats {
     /// The smoothed round-trip time.
     pub rtt: Duration,
+    /// Its newest sample; zero before the first.
+    pub latest_rtt: Duration,
+    /// Its smallest sample; zero before the first.
+    pub min_rtt: Duration,
+    /// The mean deviation of its samples.
+    pub rtt_variation: Duration,
     /// The congestion window, in bytes.
     pub congestion_window: u64,
     /// Bytes sent and not yet acknowledged or lost.
@@ -558,6 +564,9 @@ impl Connection {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             rtt: self.recovery.rtt().smoothed(),
+            latest_rtt: self.recovery.rtt().latest(),
+            min_rtt: self.recovery.rtt().min(),
+            rtt_variation: self.recovery.rtt().variation(),
             congestion_window: self.recovery.congestion_window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
             bytes_sent: self.stats.bytes_sent,
