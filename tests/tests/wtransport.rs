@@ -8,9 +8,7 @@ mod common;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use common::{
-    certificate, client_config, loopback, pattern, serving, within,
-};
+use common::{certificate, client_config, loopback, pattern, serving, within};
 use tokio::task::{JoinHandle, JoinSet};
 use weftline_rustls::DevCertificate;
 use weftline_tokio::{
@@ -178,7 +176,9 @@ async fn client_echoes_on_every_kind_of_channel() {
     within(async {
         let certificate = certificate();
         let server = serving(&certificate);
-        let peer = peer_client(&server, &certificate, "/echo").await.expect("a session");
+        let peer = peer_client(&server, &certificate, "/echo")
+            .await
+            .expect("a session");
         for len in [1, 1000, 100_000] {
             assert_eq!(peer_bidi(&peer, pattern(len)).await, pattern(len));
         }
@@ -204,9 +204,14 @@ async fn client_echoes_10_mib_on_one_stream() {
     within(async {
         let certificate = certificate();
         let server = serving(&certificate);
-        let peer = peer_client(&server, &certificate, "/echo").await.expect("a session");
+        let peer = peer_client(&server, &certificate, "/echo")
+            .await
+            .expect("a session");
         let data = pattern(10 * MIB);
-        assert!(peer_bidi(&peer, data.clone()).await == data, "the echo is what was sent");
+        assert!(
+            peer_bidi(&peer, data.clone()).await == data,
+            "the echo is what was sent"
+        );
     })
     .await;
 }
@@ -216,7 +221,9 @@ async fn client_opens_many_streams() {
     within(async {
         let certificate = certificate();
         let server = serving(&certificate);
-        let peer = peer_client(&server, &certificate, "/echo").await.expect("a session");
+        let peer = peer_client(&server, &certificate, "/echo")
+            .await
+            .expect("a session");
         let peer = Arc::new(peer);
         // More than our limit of streams, so that credit has to come back.
         for round in 0..15 {
@@ -238,7 +245,11 @@ async fn client_is_refused() {
         let certificate = certificate();
         let server = serving(&certificate);
         let refused = peer_client(&server, &certificate, "/nowhere").await;
-        assert!(matches!(refused, Err(ConnectingError::SessionRejected)), "{:?}", refused.err());
+        assert!(
+            matches!(refused, Err(ConnectingError::SessionRejected)),
+            "{:?}",
+            refused.err()
+        );
     })
     .await;
 }
@@ -276,18 +287,21 @@ async fn client_is_closed() {
     within(async {
         let certificate = certificate();
         let server = serving(&certificate);
-        let peer = peer_client(&server, &certificate, "/bye").await.expect("a session");
+        let peer = peer_client(&server, &certificate, "/bye")
+            .await
+            .expect("a session");
         let mut send = peer.open_uni().await.expect("a stream").await.expect("it");
         send.write_all(b"x").await.expect("room");
         let closed = peer.closed().await;
-        let ConnectionError::ApplicationClosed(close) = peer
-            .accept_uni()
-            .await
-            .expect_err("the session is over")
+        let ConnectionError::ApplicationClosed(close) =
+            peer.accept_uni().await.expect_err("the session is over")
         else {
             panic!("closed otherwise: {closed:?}");
         };
-        assert_eq!((close.code(), close.reason()), (VarInt::from_u32(5), &b"so long"[..]));
+        assert_eq!(
+            (close.code(), close.reason()),
+            (VarInt::from_u32(5), &b"so long"[..])
+        );
     })
     .await;
 }
@@ -297,7 +311,9 @@ async fn client_is_reset_and_stopped() {
     within(async {
         let certificate = certificate();
         let server = serving(&certificate);
-        let peer = peer_client(&server, &certificate, "/codes").await.expect("a session");
+        let peer = peer_client(&server, &certificate, "/codes")
+            .await
+            .expect("a session");
         let opening = peer.open_bi().await.expect("a stream");
         let (mut send, mut recv) = opening.await.expect("a stream");
         send.write_all(b"x").await.expect("room");
@@ -346,7 +362,10 @@ async fn server_echoes_10_mib_on_one_stream() {
         let (_client, session) = our_session(server, &certificate, "/echo").await;
         let session = session.expect("a session");
         let data = pattern(10 * MIB);
-        assert!(our_bidi(&session, data.clone()).await == data, "the echo is what was sent");
+        assert!(
+            our_bidi(&session, data.clone()).await == data,
+            "the echo is what was sent"
+        );
         task.abort();
     })
     .await;

@@ -29,7 +29,9 @@ pub(crate) fn server_config(
 
 /// A client's configuration that trusts certificates with this SHA-256, for these dialects.
 pub(crate) fn client_config(sha256: [u8; 32], dialects: &'static [Dialect]) -> Arc<ClientConfig> {
-    let tls = ClientTls::builder().certificate_hashes(vec![sha256]).build();
+    let tls = ClientTls::builder()
+        .certificate_hashes(vec![sha256])
+        .build();
     let config = ClientConfig::builder(Arc::new(tls.expect("TLS"))).dialects(dialects);
     Arc::new(config.build().expect("a legal configuration"))
 }
