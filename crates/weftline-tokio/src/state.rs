@@ -119,16 +119,15 @@ impl State {
         let Some(connection) = self.connections.get_mut(&connection) else {
             return Err(Closed::connection_gone());
         };
+        let session = connection.sessions.get_mut(&session);
+        // A session that ended before its connection has a reason of its own.
+        if let Some(closed) = session.as_ref().and_then(|session| session.phase.closed()) {
+            return Err(Closed::Session(closed.clone()));
+        }
         if let ConnPhase::Closed(reason) = &connection.phase {
             return Err(Closed::Connection(reason.clone()));
         }
-        match connection.sessions.get_mut(&session) {
-            Some(session) => match session.phase.closed() {
-                Some(closed) => Err(Closed::Session(closed.clone())),
-                None => Ok(session),
-            },
-            None => Err(Closed::connection_gone()),
-        }
+        session.ok_or_else(Closed::connection_gone)
     }
 
     /// The core's connection, or why it is no more.
