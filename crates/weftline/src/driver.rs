@@ -69,7 +69,7 @@ impl Pump {
     }
 
     /// One turn: datagrams in (at most 64), timers, datagrams out until the endpoint has none, or
-    /// the socket is full, or 64 buffers went out.
+    /// the socket is full, or 8 buffers went out.
     pub fn turn(&mut self, endpoint: &mut Endpoint, io: &mut impl DatagramIo, now: Instant) {
         self.again = None;
         if !receive(endpoint, io, now) {
@@ -169,8 +169,9 @@ fn next_part(whole: &Transmit, sent: usize, max_segments: usize) -> Option<Trans
 /// Datagrams received in one turn.
 const RECEIVE_BURST: usize = 64;
 
-/// Buffers sent in one turn.
-const SEND_BURST: usize = 64;
+/// Buffers sent in one turn: with offload they are large, and adapters with threads hold a lock
+/// meanwhile.
+const SEND_BURST: usize = 8;
 
 /// How soon a full socket is tried again when nobody says that it has room.
 const FULL_SOCKET_PAUSE: Duration = Duration::from_millis(2);
