@@ -124,11 +124,11 @@ fn a_damaged_packet_is_a_lost_packet() {
         let mut rng = SeededEntropy::new(seed);
         let mut pair = Pair::new(&Options::default());
         pair.network = Box::new(move |_, _, data| {
-            if rng.next_u64() % 10 == 0 {
+            if rng.next_u64().is_multiple_of(10) {
                 let at = rng.next_u64() as usize % data.len();
                 data[at] ^= 1 << (rng.next_u64() % 8);
             }
-            if rng.next_u64() % 20 == 0 {
+            if rng.next_u64().is_multiple_of(20) {
                 data.truncate(rng.next_u64() as usize % data.len());
             }
             1

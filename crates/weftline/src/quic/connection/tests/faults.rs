@@ -214,7 +214,7 @@ fn client_faults() -> Vec<(&'static str, Vec<u8>, TransportCode)> {
             "MAX_STREAMS past 2^60",
             {
                 let mut bytes = vec![0x12];
-                bytes.extend((0xc000_0000_0000_0000 | (1_u64 << 60) + 1).to_be_bytes());
+                bytes.extend((0xc000_0000_0000_0000 | ((1_u64 << 60) + 1)).to_be_bytes());
                 bytes
             },
             FrameEncodingError,
