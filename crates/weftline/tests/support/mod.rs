@@ -15,10 +15,10 @@ use weftline::{
         null::{NullClient, NullProvider, NullServer},
     },
     entropy::SeededEntropy,
-    event::{ErrorSpace, SessionClosed},
+    event::{ClosedBy, ErrorSpace, SessionClosed},
     wire::{
         Cid, Reader, Writer,
-        frame::{Ack, Frame, Stream},
+        frame::{Ack, Datagram, Frame, Stream},
         h3::{FrameHeader, Settings},
         packet::{Packet, PacketType, ShortHeader, TruncatedNumber},
     },
@@ -260,7 +260,10 @@ impl Attack {
     }
 
     /// As [`Self::heard`], with the address that each frame went to.
-    pub(crate) fn heard_by<T>(&self, mut pick: impl FnMut(SocketAddr, &Frame<'_>) -> Option<T>) -> Vec<T> {
+    pub(crate) fn heard_by<T>(
+        &self,
+        mut pick: impl FnMut(SocketAddr, &Frame<'_>) -> Option<T>,
+    ) -> Vec<T> {
         let mut found = Vec::new();
         for (to, payload) in &self.heard {
             let mut reader = Reader::new(payload);
@@ -294,16 +297,12 @@ impl Attack {
     pub(crate) fn received(&self, id: StreamId) -> Vec<u8> {
         let mut data = Vec::new();
         self.heard(|frame| {
-            if let Frame::Stream(Stream {
-                offset,
-                data: piece,
-                ..
-            }) = frame
-                && matches!(frame, Frame::Stream(stream) if stream.id == id)
-                && *offset as usize <= data.len()
+            if let Frame::Stream(stream) = frame
+                && stream.id == id
+                && stream.offset as usize <= data.len()
             {
-                data.truncate(*offset as usize);
-                data.extend_from_slice(piece);
+                data.truncate(stream.offset as usize);
+                data.extend_from_slice(stream.data);
             }
             None::<()>
         });
@@ -424,6 +423,29 @@ impl Attack {
         attack.send_settings(&wire::FLOW_CONTROL);
         let session = attack.open_session(0);
         (attack, session)
+    }
+
+    /// Sends a datagram of a session in a packet of its own.
+    pub(crate) fn send_datagram(&mut self, session: StreamId, payload: &[u8]) {
+        let data = &wire::datagram(session, payload)[..];
+        self.say(&[Frame::Datagram(Datagram { data })]);
+    }
+
+    /// Every datagram that the victim's application gets.
+    pub(crate) fn datagrams(&mut self, session: SessionId) -> Vec<Vec<u8>> {
+        let conn = self.conn();
+        std::iter::from_fn(|| conn.recv_datagram(session))
+            .map(Vec::from)
+            .collect()
+    }
+
+    /// The session ended by the victim's judgement, with this code; the connection did not.
+    #[track_caller]
+    pub(crate) fn assert_session_failed(&mut self, session: SessionId, code: u64) {
+        let closed = self.session_closed(session).expect("the session ended");
+        assert_eq!((closed.by, closed.error), (ClosedBy::Fault, Some(code)));
+        assert_eq!(self.reset_code(session.stream()), Some(code));
+        self.assert_alive();
     }
 
     /// How a session ended.
