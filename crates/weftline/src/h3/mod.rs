@@ -442,6 +442,7 @@ impl Layer {
     }
 
     /// Client: whether a new request can be sent.
+    #[cfg(test)]
     pub(crate) fn takes_requests(&self) -> bool {
         self.side == Side::Client && self.connected && !self.go_away_received && !self.no_credit
     }

@@ -7,7 +7,7 @@ use super::{
     capsules::{self, Capsule},
     credit::{self, Kind, Violation},
     dialect,
-    lifecycle::closed,
+    end::closed,
     session::Session,
     state::{Input, State},
 };
@@ -197,7 +197,7 @@ impl Layer {
             .input
             .inbox
             .as_ref()
-            .map_or(Ok(()), |inbox| inbox.on_end());
+            .map_or(Ok(()), capsules::Inbox::on_end);
         if let Err(fault) = at_end
             && !session.input.closed
         {

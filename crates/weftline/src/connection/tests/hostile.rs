@@ -3,13 +3,18 @@
 use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
-use super::pair::{End, Options, Pair};
+use proptest::prelude::*;
+
+use super::{
+    super::Connection,
+    pair::{End, Options, Pair},
+};
 use crate::{
     Event,
     config::Limits,
     error::WriteError,
     event::{ClosedBy, ErrorSpace},
-    h3::{self, RequestHead},
+    h3::{self, Fields, RequestHead, ResponseHead},
     wire::{Dir, Side, StreamId, h3::capsule},
     wt::{Dialect, SessionId, SessionRequest},
 };
@@ -430,4 +435,95 @@ fn unknown_tokens_go_to_the_application_and_known_ones_need_a_dialect() {
     let id = conn.h3.send_request(&mut conn.quic, &head, false).unwrap();
     pair.run();
     assert_eq!(pair.server.take(), [Event::Request(id, head.into())]);
+}
+
+#[test]
+fn a_protocol_that_was_not_offered() {
+    for (dialects, error) in [
+        (&[Dialect::Draft16], Some(0x0817_b3dd)),
+        (&[Dialect::Draft13], None),
+    ] {
+        let options = Options {
+            server: dialects,
+            ..Options::default()
+        };
+        let mut pair = Pair::connected(&options);
+        let request = SessionRequest::new("a", "/").protocol("offered");
+        let session = pair.client.conn.request_session(request).unwrap();
+        pair.run();
+        let mut fields = Fields::new();
+        fields.push("wt-protocol", "\"other\"");
+        let response = ResponseHead {
+            status: 200,
+            fields,
+        };
+        let Connection { h3, quic, .. } = &mut *pair.server.conn;
+        h3.send_response(quic, session.stream(), &response, false)
+            .unwrap();
+        pair.run();
+        if error.is_some() {
+            let closed = pair.client.session_closed(session);
+            assert_eq!((closed.by, closed.error), (ClosedBy::Fault, error));
+        } else {
+            assert_eq!(pair.client.conn.protocol(session), None);
+            assert_eq!(pair.client.conn.sessions().count(), 1);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever comes on any way into a session: nobody panics, and what is held stays in bounds.
+    #[test]
+    fn any_bytes_at_all(
+        inputs in prop::collection::vec(
+            (0..5u8, prop::collection::vec(any::<u8>(), 0..300), any::<u32>()),
+            1..12,
+        ),
+        dialect in 0..4usize,
+    ) {
+        let options = Options {
+            server: &Dialect::ALL[dialect..=dialect],
+            ..Options::default()
+        };
+        let (mut pair, session) = Pair::with_session(&options);
+        let limits = Limits::default();
+        for (way, bytes, number) in inputs {
+            let Connection { h3, quic, .. } = &mut *pair.client.conn;
+            let id = u64::from(number % 12).to_be_bytes()[7];
+            match way {
+                0 => {
+                    let _ = h3.write_body(quic, session.stream(), &bytes);
+                }
+                1 => {
+                    let mut out = Vec::new();
+                    capsule::encode(0x190b_4d3d + u64::from(number % 8), &bytes[..bytes.len().min(9)], &mut out);
+                    let _ = h3.write_body(quic, session.stream(), &out);
+                }
+                2 | 3 => {
+                    let (dir, marker) = if way == 2 { (Dir::Uni, 0x54) } else { (Dir::Bi, 0x41) };
+                    if let Some(stream) = quic.open(dir) {
+                        let _ = quic.write(stream, &[0x40, marker, id & !3]);
+                        let _ = quic.write(stream, &bytes);
+                        match number % 3 {
+                            0 => {
+                                let _ = quic.finish(stream);
+                            }
+                            1 => quic.reset(stream, number.into()),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {
+                    let _ = quic.send_datagram(&[id], &bytes);
+                }
+            }
+            pair.run_for(Duration::from_millis(30));
+            prop_assert!(pair.server.conn.wt.accounted_bytes() < limits.datagram_bytes_in
+                + limits.early_datagram_bytes + limits.capsule + 64 * 1024);
+        }
+        pair.run_for(Duration::from_secs(20));
+        prop_assert!(pair.server.conn.is_established() || pair.server.conn.is_closed());
+    }
 }

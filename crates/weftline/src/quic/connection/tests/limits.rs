@@ -162,7 +162,7 @@ fn any_payload_is_survived() {
             crate::Entropy::public(&mut rng, &mut payload);
             // Types of frames that exist are likelier to lead somewhere.
             payload[0] %= 0x20;
-            let side = if rng.next_u64() % 2 == 0 {
+            let side = if rng.next_u64().is_multiple_of(2) {
                 Side::Client
             } else {
                 Side::Server
@@ -197,7 +197,7 @@ fn a_large_buffer_takes_several_datagrams_at_once() {
     let transmit = pair.client.conn.poll_transmit(now, &mut out).unwrap();
     // The rest, of which the last is shorter.
     assert_eq!(transmit.segment, Some(1200));
-    assert!(transmit.len % 1200 != 0);
+    assert!(!transmit.len.is_multiple_of(1200));
     assert_eq!(pair.client.conn.poll_transmit(now, &mut out), None);
     // Too small for any datagram.
     pair.client.conn.write(id, &[0; 10_000]).unwrap();

@@ -220,7 +220,7 @@ fn a_new_connection_id_is_answered_with_a_new_one() {
     // The client takes a fresh ID of the server's with its new address.
     pair.client
         .conn
-        .change_remote_cids(|cids| cids.rotate())
+        .change_remote_cids(crate::quic::cids::RemoteCids::rotate)
         .unwrap();
     pair.client.address = address(3, 1000);
     pair.client.conn.space_mut(SpaceId::Data).ping = true;
