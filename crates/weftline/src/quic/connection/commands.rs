@@ -209,15 +209,15 @@ impl Connection {
     /// Bytes of memory held for the peer or on its behalf, without what is the same for every
     /// connection.
     pub(crate) fn accounted_bytes(&self) -> usize {
-        let crypto = self
+        let spaces = self
             .spaces
             .iter()
-            .map(|space| space.crypto.accounted_bytes());
-        let held = self.held.iter().map(Held::len);
+            .map(|space| space.crypto.accounted_bytes() + space.acks.accounted_bytes());
         self.streams.accounted_bytes()
             + self.datagrams.accounted_bytes()
-            + crypto.sum::<usize>()
-            + held.sum::<usize>()
+            + self.recovery.accounted_bytes()
+            + spaces.sum::<usize>()
+            + self.held_bytes()
     }
 }
 
