@@ -64,6 +64,11 @@ pub(super) fn endpoint(args: &ServeArgs, credentials: &Credentials) -> Result<En
     let tls = tls.build().map_err(|e| unusable(&e))?;
     let config = ServerConfig::builder(Arc::new(tls))
         .with_limits(|limits| limits.connections = args.max_connections)
+        .with_transport(|transport| {
+            if args.listen.ip().is_loopback() {
+                transport.datagram_size = LOOPBACK_DATAGRAM;
+            }
+        })
         .build()
         .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))?;
     Endpoint::server(args.listen, Arc::new(config)).map_err(|error| {
@@ -173,6 +178,9 @@ fn busy_port(what: String, error: &io::Error, advice: &str) -> Failure {
         _ => failure,
     }
 }
+
+/// Size of UDP payloads on loopback: what Ethernet carries, and browsers take no more.
+const LOOPBACK_DATAGRAM: u16 = 1452;
 
 #[cfg(test)]
 mod tests {
