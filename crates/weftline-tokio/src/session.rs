@@ -294,10 +294,12 @@ impl Session {
         core.recv_datagram(self.id())
     }
 
-    /// Whether the peer has seen the close, or closed by itself.
+    /// Whether the peer has seen the close, or closed by itself, the session or the connection.
     fn is_over(&self, state: &State) -> bool {
+        let connection = state.connections.get(&self.connection().id());
+        let is_connected = connection.is_some_and(|connection| connection.close_reason().is_none());
         let phase = self.state(state).map(|session| &session.phase);
-        !matches!(phase, Some(SessionPhase::Closing(_)))
+        !(is_connected && matches!(phase, Some(SessionPhase::Closing(_))))
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -119,6 +119,23 @@ async fn dropping_the_last_handle_closes() {
     .await;
 }
 
+/// A session that ended before its connection tells its own end, also after that.
+#[tokio::test]
+async fn a_session_keeps_its_own_end() {
+    within(async {
+        let pair = pair().await;
+        pair.opened.close(42, "enough");
+        pair.opened.closed().await;
+        pair.client.close(0x100, "");
+        pair.accepted.connection().closed().await;
+        let closed = pair.accepted.closed().await;
+        assert_eq!((closed.by, closed.code), (ClosedBy::Peer, 42));
+        let closed = pair.opened.closed().await;
+        assert_eq!((closed.by, closed.code), (ClosedBy::Local, 42));
+    })
+    .await;
+}
+
 /// The connection waits until the peer has seen its sessions closed.
 #[tokio::test]
 async fn a_close_outlives_all_handles() {

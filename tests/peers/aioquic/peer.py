@@ -129,10 +129,9 @@ class Client(QuicConnectionProtocol):
         known = set(self.received) | self.ended
         stream = self.http.create_webtransport_stream(session, is_unidirectional=unidirectional)
         if not unidirectional:
-            # aioquic forgets what it opened and would look for HTTP/3 frames in the answer.
-            with self.http._get_or_create_stream(stream) as opened:
-                opened.frame_type = FrameType.WEBTRANSPORT_STREAM
-                opened.session_id = session
+            # Without this aioquic takes the answer on a stream of its own for HTTP/3 frames.
+            with self.http._get_or_create_stream(stream) as state:
+                state.frame_type, state.session_id = FrameType.WEBTRANSPORT_STREAM, session
         self._quic.send_stream_data(stream, data, end_stream=True)
         self.transmit()
         if not unidirectional:

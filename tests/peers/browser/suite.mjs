@@ -174,14 +174,13 @@ const cases = {
     const reader = wt.datagrams.readable.getReader();
     const max = wt.datagrams.maxDatagramSize;
     h.check(max >= 1000, `maxDatagramSize is only ${max}`);
-    // Chromium sends empty datagrams, but does not hand those it receives to the page.
+    // Not 0: Chromium's reader throws "chunk is empty" when an empty datagram arrives.
     for (const size of [1, 2, 100, 1000, max - 1, max]) {
       const sent = h.pattern(size, size);
-      const reading = reader.read();
       let back;
       for (let attempt = 0; attempt < 10 && !back; attempt += 1) {
         await writer.write(sent);
-        back = await Promise.race([reading, h.sleep(1000)]);
+        back = await Promise.race([reader.read(), h.sleep(1000)]);
       }
       h.check(back, `no echo of a datagram of ${size} bytes`);
       h.check(h.same(back.value, sent), `a datagram of ${size} bytes came back changed`);
@@ -294,26 +293,26 @@ const cases = {
     h.check(report.close.reason === 'good bye \u{1F44B}', `reason ${report.close.reason}`);
   },
 
-  'reset and stop codes from the server': async () => {
+  // On streams of their own: when both come at once for a bidirectional stream, Chromium fails its
+  // writer with a bare NetworkError.
+  'reset code from the server': async () => {
     const wt = await h.session('/reset?code=77');
-    // Chromium's page hears of a stop on two ways at once, and only one of them brings the code
-    // (the other ends in a NetworkError): which is first varies.
-    for (let attempt = 1; attempt <= 50; attempt += 1) {
-      const stream = await wt.createBidirectionalStream();
-      const writer = stream.writable.getWriter();
-      const stopping = h.fails(writer.closed, 'the stream was not stopped');
-      writer.write(h.encode('x')).catch(() => {});
-      const reset = await h.fails(h.readAll(stream.readable), 'the stream was not reset');
-      h.check(reset.streamErrorCode === 77, `reset code ${reset.streamErrorCode}`);
-      const stopped = await stopping;
-      if (stopped.name === 'WebTransportError') {
-        h.check(stopped.streamErrorCode === 77, `stop code ${stopped.streamErrorCode}`);
-        wt.close();
-        return `stop code on stream ${attempt}`;
-      }
-      h.check(stopped.name === 'NetworkError', `stopped with ${stopped}`);
-    }
-    throw new Error('no stop brought its code');
+    const stream = await wt.createBidirectionalStream();
+    const writer = stream.writable.getWriter();
+    writer.closed.catch(() => {});
+    writer.write(h.encode('x')).catch(() => {});
+    const reset = await h.fails(h.readAll(stream.readable), 'the stream was not reset');
+    h.check(reset.streamErrorCode === 77, `code ${reset.streamErrorCode}`);
+    wt.close();
+  },
+
+  'stop code from the server': async () => {
+    const wt = await h.session('/reset?code=78');
+    const writer = (await wt.createUnidirectionalStream()).getWriter();
+    writer.write(h.encode('x')).catch(() => {});
+    const stopped = await h.fails(writer.closed, 'the stream was not stopped');
+    h.check(stopped.streamErrorCode === 78, `code ${stopped.streamErrorCode}`);
+    wt.close();
   },
 
   'reset and stop codes to the server': async () => {

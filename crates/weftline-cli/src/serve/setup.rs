@@ -81,6 +81,10 @@ pub(super) fn endpoint(args: &ServeArgs, credentials: &Credentials) -> Result<En
     })
 }
 
+/// Loopback carries more than the 1200 bytes of any path; this much fits what browsers accept, and
+/// lets every datagram of theirs be echoed whole.
+const LOOPBACK_DATAGRAM: u16 = 1452;
+
 /// The demo page's socket. Browsers offer WebTransport to pages without TLS on loopback only.
 pub(super) async fn web(args: &ServeArgs) -> Result<Option<TcpListener>, Failure> {
     if args.no_web {

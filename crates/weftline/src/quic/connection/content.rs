@@ -201,11 +201,8 @@ fn write_path_probe(frame: ProbeFrame, w: &mut Writer<'_>, sent: &mut SentFrames
 
 /// Everything that is noted elicits an acknowledgement, but acknowledgements.
 fn is_eliciting(sent: &SentFrames) -> bool {
-    let frames = sent.as_slice().iter();
-    frames
-        .filter(|frame| !matches!(frame, SentFrame::Ack { .. }))
-        .count()
-        > 0
+    let mut frames = sent.as_slice().iter();
+    frames.any(|frame| !matches!(frame, SentFrame::Ack { .. }))
 }
 
 /// The default, which we advertise.

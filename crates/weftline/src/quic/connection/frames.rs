@@ -76,6 +76,10 @@ impl Connection {
             Frame::Crypto(f) => self.on_crypto(packet.id, f.offset, f.data),
             Frame::Stream(f) => self.streams.on_stream(f.id, f.offset, f.data, f.fin),
             Frame::ResetStream(f) => self.streams.on_reset_stream(f.id, f.code, f.final_size),
+            Frame::ResetStreamAt(f) => {
+                self.streams
+                    .on_reset_stream_at(f.id, f.code, f.final_size, f.reliable_size)
+            }
             Frame::StopSending(f) => self.streams.on_stop_sending(f.id, f.code),
             Frame::MaxData(f) => {
                 self.streams.on_max_data(f.maximum);

@@ -103,6 +103,8 @@ pub(super) fn local_params(
         } else {
             0
         },
+        reset_stream_at: true,
+        reset_stream_at_old: true,
         version_information: Some(VersionInformation::new(version::V1, [version::V1])),
         ..TransportParameters::default()
     };

@@ -44,6 +44,7 @@ use crate::{
     config::{Limits, TransportConfig},
     crypto::{
         ClientProvider, CryptoError, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version,
+        phase::KeyPhases,
     },
     entropy::Entropy,
     event::CloseReason,
@@ -136,6 +137,12 @@ pub(crate) enum DatagramFail {
 pub struct Stats {
     /// The smoothed round-trip time.
     pub rtt: Duration,
+    /// Its newest sample; zero before the first.
+    pub latest_rtt: Duration,
+    /// Its smallest sample; zero before the first.
+    pub min_rtt: Duration,
+    /// The mean deviation of its samples.
+    pub rtt_variation: Duration,
     /// The congestion window, in bytes.
     pub congestion_window: u64,
     /// Bytes sent and not yet acknowledged or lost.
@@ -152,6 +159,9 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Datagrams (RFC 9221) of either direction that were dropped: for want of room here, or
+    /// because they no longer fit a packet.
+    pub datagrams_dropped: u64,
     /// Probe timeouts in a row, since the peer last acknowledged something.
     pub pto_count: u32,
     /// Bytes of memory held for the peer or on its behalf, without what is the same for every
@@ -232,6 +242,7 @@ impl Connection {
 
     /// A server's, for a client that followed our Retry and brought its token back: now its
     /// Initial goes to `retry`, the connection ID of that Retry, and it is where it says.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no endpoint sends Retry yet"))]
     pub(crate) fn new_server_after_retry(
         setup: Setup<'_>,
         crypto: &dyn ServerProvider,
@@ -414,6 +425,17 @@ impl Connection {
         let _ = self.streams.reset(id, code);
     }
 
+    /// Like [`Self::reset`], but the first `reliable` bytes are delivered all the same if the peer
+    /// can be told so (RESET_STREAM_AT).
+    pub(crate) fn reset_at(&mut self, id: StreamId, code: u64, reliable: u64) {
+        let params = self.peer_params();
+        let reliable = match params.is_some_and(|p| p.reset_stream_at || p.reset_stream_at_old) {
+            true => reliable,
+            false => 0,
+        };
+        let _ = self.streams.reset_at(id, code, reliable);
+    }
+
     /// Nothing happens to a stream that is gone.
     pub(crate) fn stop(&mut self, id: StreamId, code: u64) {
         let _ = self.streams.stop(id, code);
@@ -522,10 +544,6 @@ impl Connection {
         self.paths.route().remote
     }
 
-    pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        self.session.alpn()
-    }
-
     pub(crate) fn server_name(&self) -> Option<&str> {
         self.session.server_name()
     }
@@ -546,6 +564,9 @@ impl Connection {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             rtt: self.recovery.rtt().smoothed(),
+            latest_rtt: self.recovery.rtt().latest(),
+            min_rtt: self.recovery.rtt().min(),
+            rtt_variation: self.recovery.rtt().variation(),
             congestion_window: self.recovery.congestion_window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
             bytes_sent: self.stats.bytes_sent,
@@ -554,6 +575,7 @@ impl Connection {
             packets_received: self.stats.packets_received,
             packets_dropped: self.stats.packets_dropped,
             packets_lost: self.recovery.lost_packets(),
+            datagrams_dropped: self.datagrams.dropped_in() + self.datagrams.dropped_out(),
             pto_count: self.recovery.pto_count(),
             memory: self.accounted_bytes(),
         }
@@ -635,7 +657,7 @@ impl Connection {
             self.timers.next(),
             self.recovery.timeout(),
             self.paths.poll_timeout(),
-            data.keys.phases().and_then(|phases| phases.poll_timeout()),
+            data.keys.phases().and_then(KeyPhases::poll_timeout),
             ack,
         ]
         .into_iter()

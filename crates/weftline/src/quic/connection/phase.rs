@@ -70,7 +70,7 @@ impl Phase {
 
 #[cfg(test)]
 mod tests {
-    use super::{Phase::*, Step::*, *};
+    use super::{Phase::*, Step::*};
 
     #[test]
     fn table() {

@@ -9,7 +9,7 @@ use crate::{
     crypto::phase::{OpenError, Slot},
     error::{Fault, TransportCode},
     event::ClosedBy,
-    quic::{path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
+    quic::{cids::RemoteCids, path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
     time::Instant,
     udp::{Ecn, RecvMeta},
     wire::{
@@ -349,7 +349,7 @@ impl Connection {
         // A peer that took a new ID does not want to be recognised by ours (RFC 9000, section
         // 9.5).
         if packet.destination != self.used_cid {
-            self.change_remote_cids(|cids| cids.rotate())?;
+            self.change_remote_cids(RemoteCids::rotate)?;
         }
         Ok(())
     }

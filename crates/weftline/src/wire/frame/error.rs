@@ -42,6 +42,8 @@ pub enum FrameErrorKind {
     CidLength,
     /// NEW_CONNECTION_ID retires IDs newer than its own (RFC 9000, section 19.15).
     RetirePriorTo,
+    /// RESET_STREAM_AT promises more than the stream has.
+    ReliableSize,
 }
 
 impl FrameErrorKind {
@@ -56,6 +58,7 @@ impl FrameErrorKind {
             Self::OffsetTooLarge => "data past the largest offset",
             Self::TooManyStreams => "more than 2^60 streams",
             Self::CidLength => "connection ID of a wrong length",
+            Self::ReliableSize => "RESET_STREAM_AT promises more than the stream has",
             Self::RetirePriorTo => "NEW_CONNECTION_ID retires newer IDs than its own",
         }
     }

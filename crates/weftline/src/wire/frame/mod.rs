@@ -1,4 +1,4 @@
-//! QUIC frames (RFC 9000, section 19; RFC 9221).
+//! QUIC frames (RFC 9000, section 19; RFC 9221; RESET_STREAM_AT).
 //!
 //! [`Frame::parse`] reads them one by one from the payload of a packet and borrows their data from
 //! it. To send, every frame knows its length and writes itself all or nothing; those with bulk data
@@ -30,7 +30,7 @@ pub use flow::{
     StreamsBlocked,
 };
 pub use path::{PathChallenge, PathResponse};
-pub use reset::{ResetStream, StopSending};
+pub use reset::{ResetStream, ResetStreamAt, StopSending};
 pub use stream::{Stream, StreamHeader};
 
 use super::packet::PacketType;
@@ -49,6 +49,7 @@ pub enum Frame<'a> {
     Ping,
     Ack(Ack<'a>),
     ResetStream(ResetStream),
+    ResetStreamAt(ResetStreamAt),
     StopSending(StopSending),
     Crypto(Crypto<'a>),
     NewToken(NewToken<'a>),
@@ -89,6 +90,7 @@ impl<'a> Frame<'a> {
             types::ACK => Self::Ack(Ack::parse(r, false)?),
             types::ACK_ECN => Self::Ack(Ack::parse(r, true)?),
             types::RESET_STREAM => Self::ResetStream(ResetStream::parse(r)?),
+            types::RESET_STREAM_AT => Self::ResetStreamAt(ResetStreamAt::parse(r)?),
             types::STOP_SENDING => Self::StopSending(StopSending::parse(r)?),
             types::CRYPTO => Self::Crypto(Crypto::parse(r)?),
             types::NEW_TOKEN => Self::NewToken(NewToken::parse(r)?),
@@ -124,6 +126,7 @@ impl<'a> Frame<'a> {
             Self::Ack(Ack { ecn: None, .. }) => types::ACK,
             Self::Ack(_) => types::ACK_ECN,
             Self::ResetStream(_) => types::RESET_STREAM,
+            Self::ResetStreamAt(_) => types::RESET_STREAM_AT,
             Self::StopSending(_) => types::STOP_SENDING,
             Self::Crypto(_) => types::CRYPTO,
             Self::NewToken(_) => types::NEW_TOKEN,
@@ -167,6 +170,7 @@ impl<'a> Frame<'a> {
             Self::Ping | Self::HandshakeDone => 1,
             Self::Ack(frame) => frame.encoded_len(),
             Self::ResetStream(frame) => frame.encoded_len(),
+            Self::ResetStreamAt(frame) => frame.encoded_len(),
             Self::StopSending(frame) => frame.encoded_len(),
             Self::Crypto(frame) => frame.encoded_len(),
             Self::NewToken(frame) => frame.encoded_len(),
@@ -196,6 +200,7 @@ impl<'a> Frame<'a> {
             Self::Ping | Self::HandshakeDone => w.varint(self.frame_type()),
             Self::Ack(frame) => frame.encode(w),
             Self::ResetStream(frame) => frame.encode(w),
+            Self::ResetStreamAt(frame) => frame.encode(w),
             Self::StopSending(frame) => frame.encode(w),
             Self::Crypto(frame) => frame.encode(w),
             Self::NewToken(frame) => frame.encode(w),

@@ -36,6 +36,15 @@ fn examples() -> Vec<(Frame<'static>, Vec<u8>)> {
             std::vec![4, 4, 0x40, 64, 5],
         ),
         (
+            Frame::ResetStreamAt(ResetStreamAt {
+                id,
+                code: 64,
+                final_size: 5,
+                reliable_size: 5,
+            }),
+            std::vec![0x24, 4, 0x40, 64, 5, 5],
+        ),
+        (
             Frame::StopSending(StopSending { id, code: 6 }),
             std::vec![5, 4, 6]
         ),
@@ -300,7 +309,8 @@ fn errors() {
         (cid(255), FrameErrorKind::CidLength),
         (newer, FrameErrorKind::RetirePriorTo),
         (std::vec![0x1f], FrameErrorKind::UnknownType),
-        (std::vec![0x24, 4, 0, 0, 0], FrameErrorKind::UnknownType),
+        (std::vec![0x24, 4, 0, 1, 2], FrameErrorKind::ReliableSize),
+        (std::vec![0x25, 4, 0, 0, 0], FrameErrorKind::UnknownType),
     ] {
         let frame_type = u64::from(bytes[0]);
         let error = parse(&bytes).unwrap_err();

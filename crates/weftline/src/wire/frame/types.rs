@@ -59,6 +59,8 @@ pub const CONNECTION_CLOSE: u64 = 0x1c;
 pub const CONNECTION_CLOSE_APP: u64 = 0x1d;
 /// HANDSHAKE_DONE.
 pub const HANDSHAKE_DONE: u64 = 0x1e;
+/// RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset).
+pub const RESET_STREAM_AT: u64 = 0x24;
 /// DATAGRAM, up to the end of the packet.
 pub const DATAGRAM: u64 = 0x30;
 /// DATAGRAM with a length field.
@@ -88,7 +90,7 @@ pub fn is_allowed_in(frame_type: u64, packet_type: PacketType) -> bool {
 
 fn rule(frame_type: u64) -> u8 {
     match frame_type {
-        DATAGRAM | DATAGRAM_LEN => Z | O,
+        RESET_STREAM_AT | DATAGRAM | DATAGRAM_LEN => Z | O,
         _ => usize::try_from(frame_type)
             .ok()
             .and_then(|index| RULES.get(index))
@@ -144,8 +146,8 @@ const RULES: [u8; 0x1f] = [
 mod tests {
     use super::*;
 
-    /// Table 3 once more, as the RFC prints it.
-    const TABLE: [(u64, u64, &str, &str); 23] = [
+    /// Table 3 once more, as the RFC prints it, with the extensions.
+    const TABLE: [(u64, u64, &str, &str); 25] = [
         (0x00, 0x00, "IH01", "NP"),
         (0x01, 0x01, "IH01", ""),
         (0x02, 0x03, "IH_1", "N"),
@@ -167,7 +169,9 @@ mod tests {
         (0x1c, 0x1c, "IH01", "N"),
         (0x1d, 0x1d, "__01", "N"),
         (0x1e, 0x1e, "___1", ""),
-        (0x1f, 0x2f, "____", ""),
+        (0x1f, 0x23, "____", ""),
+        (0x24, 0x24, "__01", ""),
+        (0x25, 0x2f, "____", ""),
         (0x30, 0x31, "__01", ""),
     ];
 

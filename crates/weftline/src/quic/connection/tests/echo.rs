@@ -6,7 +6,7 @@ use super::pair::{Options, Pair};
 use crate::{
     crypto::null::{NullClient, NullServer},
     entropy::SeededEntropy,
-    quic::Change,
+    quic::{Change, ReadFail},
     wire::{Dir, Side},
 };
 
@@ -16,7 +16,7 @@ fn handshake() {
     pair.run();
     for end in [&pair.client, &pair.server] {
         assert_eq!(end.changes[..2], [Change::Connected, Change::Confirmed]);
-        assert_eq!(end.conn.alpn(), Some(&b"test"[..]));
+        assert_eq!(end.conn.session.alpn(), Some(&b"test"[..]));
     }
     assert_eq!(pair.server.conn.server_name(), Some("example.org"));
 }
@@ -113,11 +113,11 @@ fn a_damaged_packet_is_a_lost_packet() {
         let mut rng = SeededEntropy::new(seed);
         let mut pair = Pair::new(&Options::default());
         pair.network = Box::new(move |_, _, data| {
-            if rng.next_u64() % 10 == 0 {
+            if rng.next_u64().is_multiple_of(10) {
                 let at = rng.next_u64() as usize % data.len();
                 data[at] ^= 1 << (rng.next_u64() % 8);
             }
-            if rng.next_u64() % 20 == 0 {
+            if rng.next_u64().is_multiple_of(20) {
                 data.truncate(rng.next_u64() as usize % data.len());
             }
             1
@@ -186,4 +186,18 @@ fn datagrams() {
         })
         .collect();
     assert_eq!(got, [b"abc".to_vec(), [b"a".to_vec(), long].concat()]);
+}
+
+#[test]
+fn a_reset_that_still_delivers_the_beginning() {
+    let mut pair = Pair::connected(&Options::default());
+    let id = pair.client.conn.open(Dir::Uni).unwrap();
+    pair.client.conn.write(id, &pattern(5000)).unwrap();
+    pair.client.conn.reset_at(id, 42, 3);
+    // What carries the beginning is lost once.
+    let before = pair.client.sent.len();
+    pair.network = Box::new(move |side, n, _| usize::from(side == Side::Server || n > before));
+    pair.run();
+    assert_eq!(pair.server.conn.read(id, 100).unwrap().unwrap(), pattern(3));
+    assert_eq!(pair.server.conn.read(id, 100), Err(ReadFail::Reset(42)));
 }

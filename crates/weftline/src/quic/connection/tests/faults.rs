@@ -14,7 +14,8 @@ use crate::{
         frame::{
             ConnectionClose, Crypto, DataBlocked, Datagram, Frame, MaxData, MaxStreamData,
             MaxStreams, NewConnectionId, NewToken, PathChallenge, PathResponse, ResetStream,
-            RetireConnectionId, StopSending, Stream, StreamDataBlocked, StreamsBlocked,
+            ResetStreamAt, RetireConnectionId, StopSending, Stream, StreamDataBlocked,
+            StreamsBlocked,
         },
         packet::PacketType,
         varint,
@@ -213,7 +214,7 @@ fn client_faults() -> Vec<(&'static str, Vec<u8>, TransportCode)> {
             "MAX_STREAMS past 2^60",
             {
                 let mut bytes = vec![0x12];
-                bytes.extend((0xc000_0000_0000_0000 | (1_u64 << 60) + 1).to_be_bytes());
+                bytes.extend((0xc000_0000_0000_0000 | ((1_u64 << 60) + 1)).to_be_bytes());
                 bytes
             },
             FrameEncodingError,
@@ -321,7 +322,7 @@ fn a_token_from_the_server_is_fine() {
 }
 
 /// One of each kind of frame.
-fn every_frame() -> [Frame<'static>; 19] {
+fn every_frame() -> [Frame<'static>; 20] {
     [
         Frame::Padding(1),
         Frame::Ping,
@@ -329,6 +330,12 @@ fn every_frame() -> [Frame<'static>; 19] {
             id: CLIENT_BI,
             code: 0,
             final_size: 0,
+        }),
+        Frame::ResetStreamAt(ResetStreamAt {
+            id: CLIENT_BI,
+            code: 0,
+            final_size: 0,
+            reliable_size: 0,
         }),
         Frame::StopSending(StopSending {
             id: CLIENT_BI,

@@ -260,19 +260,19 @@ fn transport_parameters_of_a_server() {
     let bad: [(&str, Edit); 6] = [
         ("no source", |p| p.initial_source_connection_id = None),
         ("another source", |p| {
-            p.initial_source_connection_id = Some(cid(1))
+            p.initial_source_connection_id = Some(cid(1));
         }),
         ("no original", |p| {
-            p.original_destination_connection_id = None
+            p.original_destination_connection_id = None;
         }),
         ("another original", |p| {
-            p.original_destination_connection_id = Some(cid(1))
+            p.original_destination_connection_id = Some(cid(1));
         }),
         ("a retry there was not", |p| {
-            p.retry_source_connection_id = Some(cid(1))
+            p.retry_source_connection_id = Some(cid(1));
         }),
         ("too few connection IDs", |p| {
-            p.active_connection_id_limit = 1
+            p.active_connection_id_limit = 1;
         }),
     ];
     for (what, edit) in bad {
@@ -292,14 +292,14 @@ fn transport_parameters_of_a_client() {
     let bad: [(&str, Edit); 9] = [
         ("no source", |p| p.initial_source_connection_id = None),
         ("another source", |p| {
-            p.initial_source_connection_id = Some(cid(1))
+            p.initial_source_connection_id = Some(cid(1));
         }),
         ("original", |p| {
-            p.original_destination_connection_id = Some(cid(1))
+            p.original_destination_connection_id = Some(cid(1));
         }),
         ("retry", |p| p.retry_source_connection_id = Some(cid(1))),
         ("token", |p| {
-            p.stateless_reset_token = Some(ResetToken([1; 16]))
+            p.stateless_reset_token = Some(ResetToken([1; 16]));
         }),
         ("payload size", |p| p.max_udp_payload_size = 1090),
         ("exponent", |p| p.ack_delay_exponent = 30),

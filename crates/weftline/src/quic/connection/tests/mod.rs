@@ -2,4 +2,8 @@ mod craft;
 mod echo;
 mod faults;
 mod handshake;
+mod keys;
+mod lifecycle;
+mod limits;
 mod pair;
+mod paths;

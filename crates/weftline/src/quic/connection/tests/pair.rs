@@ -70,6 +70,9 @@ pub(super) struct End {
     pub(super) received: BTreeMap<SocketAddr, usize>,
 }
 
+/// What becomes of a datagram: how many copies arrive.
+type Network = Box<dyn FnMut(Side, usize, &mut Vec<u8>) -> usize>;
+
 pub(super) struct Pair {
     pub(super) client: End,
     /// Made when the first Initial arrives.
@@ -78,7 +81,7 @@ pub(super) struct Pair {
     pub(super) latency: Duration,
     /// What the network does with a datagram: its sender, how many that end sent before, and the
     /// bytes, which it may change. Gives how often it is delivered.
-    pub(super) network: Box<dyn FnMut(Side, usize, &mut Vec<u8>) -> usize>,
+    pub(super) network: Network,
     /// Steps until a test is taken to hang.
     pub(super) steps: usize,
     /// Timers that fired since the time last moved.
@@ -256,8 +259,12 @@ impl Pair {
 
     /// After a handshake that went well.
     pub(super) fn connected(options: &Options) -> Self {
+        Self::connected_within(options, Duration::from_secs(2))
+    }
+
+    pub(super) fn connected_within(options: &Options, time: Duration) -> Self {
         let mut pair = Self::new(options);
-        pair.run();
+        pair.run_for(time);
         assert!(
             pair.client.has(&Change::Confirmed),
             "{:?}",
