@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
-use super::{Connection, DatagramFail, Stats, phase::Phase, receive::Held};
+use super::{Connection, DatagramFail, Stats, phase::Phase};
 #[cfg(doc)]
 use crate::quic::StreamChange;
 use crate::{
