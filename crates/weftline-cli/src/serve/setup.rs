@@ -183,9 +183,6 @@ fn busy_port(what: String, error: &io::Error, advice: &str) -> Failure {
     }
 }
 
-/// Size of UDP payloads on loopback: what Ethernet carries, and browsers take no more.
-const LOOPBACK_DATAGRAM: u16 = 1452;
-
 #[cfg(test)]
 mod tests {
     use super::*;
