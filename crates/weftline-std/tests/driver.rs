@@ -1,6 +1,7 @@
 //! Endpoints driven by blocking loops over loopback, with null crypto.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     ops::ControlFlow,
     sync::Arc,
@@ -8,10 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::{Buf, Bytes};
 use weftline::{
     ConnId, Connection, Dir, Endpoint, Event, SessionId, StreamId,
     config::{ClientConfig, EndpointConfig, ServerConfig},
     crypto::null::{NullClient, NullServer},
+    error::WriteError,
     event::{CloseReason, ClosedBy},
     wt::SessionRequest,
 };
@@ -53,7 +56,7 @@ impl EchoServer {
         let mut driver = driver(config);
         let (address, notifier) = (driver.local_addr(), driver.notifier());
         let thread = thread::spawn(move || {
-            let mut ends = Vec::new();
+            let (mut ends, mut held) = (Vec::new(), Held::new());
             let result = driver.run(|endpoint, happened| {
                 let (id, event) = match happened {
                     Happened::Notified => return ControlFlow::Break(()),
@@ -62,7 +65,7 @@ impl EchoServer {
                 if let Event::Closed(reason) = event {
                     ends.push(reason);
                 } else if let Some(connection) = endpoint.connection(id) {
-                    serve(connection, event);
+                    serve(connection, id, event, &mut held);
                 }
                 ControlFlow::Continue(())
             });
@@ -82,38 +85,47 @@ impl EchoServer {
     }
 }
 
-fn serve(connection: &mut Connection, event: Event) {
+/// What was read and could not be written back yet.
+type Held = HashMap<(ConnId, StreamId), Bytes>;
+
+fn serve(connection: &mut Connection, id: ConnId, event: Event, held: &mut Held) {
     match event {
-        Event::SessionRequested(id, _) => {
-            connection.accept_session(id, None).unwrap();
+        Event::SessionRequested(session, _) => connection.accept_session(session, None).unwrap(),
+        Event::Readable(stream) | Event::Writable(stream) => {
+            echo(connection, (id, stream), held);
         }
-        Event::Readable(id) | Event::Writable(id) => echo(connection, id),
-        Event::Datagrams(id) => {
-            while let Some(data) = connection.recv_datagram(id) {
-                let _ = connection.send_datagram(id, &data);
+        Event::Datagrams(session) => {
+            while let Some(data) = connection.recv_datagram(session) {
+                let _ = connection.send_datagram(session, &data);
             }
         }
         _ => {}
     }
 }
 
-fn echo(connection: &mut Connection, id: StreamId) {
+fn echo(connection: &mut Connection, key: (ConnId, StreamId), held: &mut Held) {
+    let stream = key.1;
     loop {
-        let room = connection.writable(id);
-        if room == 0 {
-            // Meets Blocked, so that Writable comes.
-            let _ = connection.write(id, b"");
-            return;
-        }
-        match connection.read(id, room) {
-            Ok(Some(chunk)) => {
-                assert_eq!(connection.write_bytes(id, chunk.clone()), Ok(chunk.len()))
+        let mut data = match held.remove(&key) {
+            Some(data) => data,
+            None => match connection.read(stream, 64 << 10) {
+                Ok(Some(data)) => data,
+                Ok(None) => {
+                    let _ = connection.finish(stream);
+                    return;
+                }
+                Err(_) => return,
+            },
+        };
+        while !data.is_empty() {
+            match connection.write_bytes(stream, data.clone()) {
+                Ok(written) => data.advance(written),
+                Err(WriteError::Blocked) => {
+                    held.insert(key, data);
+                    return;
+                }
+                Err(_) => return,
             }
-            Ok(None) => {
-                let _ = connection.finish(id);
-                return;
-            }
-            Err(_) => return,
         }
     }
 }

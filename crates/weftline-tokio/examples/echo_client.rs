@@ -1,17 +1,21 @@
-//! Sends lines to `echo_server`: `cargo run --example echo_client -- https://127.0.0.1:4433/`.
+//! Sends lines to `echo_server`, with the URL and certificate hash that it prints:
+//! `cargo run --example echo_client -- https://127.0.0.1:4433/ HASH`.
 
 use std::{env, error::Error, io, sync::Arc};
 
-use weftline::{config::ClientConfig, crypto::null::NullClient};
+use weftline::config::ClientConfig;
+use weftline_rustls::{ClientTls, hash};
 use weftline_tokio::{Endpoint, Target};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let url = env::args()
-        .nth(1)
-        .unwrap_or("https://127.0.0.1:4433/".into());
+    let [url, trusted] = [1, 2].map(|n| env::args().nth(n).unwrap_or_default());
     let target = Target::parse(&url)?;
-    let config = ClientConfig::builder(Arc::new(NullClient::insecure())).build()?;
+    let trusted = hash::parse_sha256(&trusted).ok_or("give the certificate's SHA-256")?;
+    let tls = ClientTls::builder()
+        .certificate_hashes(vec![trusted])
+        .build()?;
+    let config = ClientConfig::builder(Arc::new(tls)).build()?;
     let client = Endpoint::client()?;
     let session = client
         .connect_session(&target, config.into(), target.session_request())
@@ -25,6 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", String::from_utf8_lossy(&echo));
     }
     session.close(0, "goodbye");
+    session.closed().await;
     client.close(0x100, "");
     client.wait_idle().await;
     Ok(())

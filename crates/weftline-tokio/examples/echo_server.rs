@@ -1,19 +1,24 @@
-//! A WebTransport echo server: `cargo run --example echo_server -- 127.0.0.1:4433`.
-//!
-//! It uses the null crypto of tests, which protects nothing and which only `echo_client` speaks. A
-//! real server takes its configuration from `weftline-rustls`; nothing else changes.
+//! A WebTransport echo server with a development certificate, for `echo_client` and for browsers:
+//! `cargo run --example echo_server -- 127.0.0.1:4433`.
 
 use std::{env, error::Error, sync::Arc};
 
-use weftline::{config::ServerConfig, crypto::null::NullServer};
+use weftline::config::ServerConfig;
+use weftline_rustls::{DevCertificate, ServerTls, hash};
 use weftline_tokio::{Connection, Endpoint, Incoming, Session};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let listen = env::args().nth(1).unwrap_or("127.0.0.1:4433".into());
-    let config = ServerConfig::builder(Arc::new(NullServer::insecure())).build()?;
+    let certificate = DevCertificate::generate(&[], 13)?;
+    let tls = ServerTls::builder(certificate.identity()?).build()?;
+    let config = ServerConfig::builder(Arc::new(tls)).build()?;
     let server = Endpoint::server(listen.parse()?, config.into())?;
-    println!("listening on https://{}", server.local_addr());
+    println!(
+        "https://{}/ {}",
+        server.local_addr(),
+        hash::hex(&certificate.sha256())
+    );
     while let Some(connection) = server.accept().await {
         tokio::spawn(serve(connection));
     }

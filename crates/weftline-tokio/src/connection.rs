@@ -55,7 +55,7 @@ impl Connection {
                 Some(arrived) => Some(Ok(arrived)),
                 None => connection.close_reason().map(Err),
             },
-            None => Some(Err(gone())),
+            None => Some(Err(gone(""))),
         };
         match self.shared().wait(&arrivals, next).await? {
             Arrived::Session(id, head) => {
@@ -247,7 +247,7 @@ impl Connection {
     fn reason(&self, state: &mut State) -> Option<CloseReason> {
         match state.connections.get(&self.id()) {
             Some(connection) => connection.close_reason(),
-            None => Some(gone()),
+            None => Some(gone("")),
         }
     }
 

@@ -22,6 +22,8 @@ use crate::shared::{Shared, Wake};
 /// Moves datagrams, watches the time and wakes whoever waits for an event, until no handle and no
 /// connection is left.
 pub(crate) async fn drive(shared: Arc<Shared>, mut io: UdpIo<Socket>) {
+    // Dropped last, and also when the runtime shuts down or a bug ends the task.
+    let _lost = Lost(shared.clone());
     let mut pump = Pump::new();
     let mut wakes = Vec::new();
     let mut sleep = pin!(time::sleep_until(shared.to_tokio(Instant::ZERO)));
@@ -89,6 +91,20 @@ async fn wait(
         Poll::Pending
     })
     .await
+}
+
+/// Tells everyone when the driver is gone. After a proper end there is nobody to tell.
+struct Lost(Arc<Shared>);
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        let mut wakes = Vec::new();
+        let mut state = self.0.lock();
+        state.on_driver_lost();
+        state.take_wakes(&mut wakes);
+        drop(state);
+        wakes.drain(..).for_each(Wake::wake);
+    }
 }
 
 /// tokio's socket as [`UdpIo`] takes it.

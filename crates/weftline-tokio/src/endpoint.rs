@@ -174,7 +174,7 @@ impl Endpoint {
     pub async fn wait_idle(&self) {
         let shared = &self.handle.shared;
         let idle = shared.lock().idle.clone();
-        let is_idle = |state: &mut State| state.endpoint.is_empty().then_some(());
+        let is_idle = |state: &mut State| state.is_idle().then_some(());
         shared.wait(&idle, is_idle).await;
     }
 

@@ -112,16 +112,17 @@ pub enum RequestError {
 impl Closed {
     /// The way of going that is known when even its reason was forgotten.
     pub(crate) fn connection_gone() -> Self {
-        Self::Connection(gone())
+        Self::Connection(gone(""))
     }
 }
 
-pub(crate) fn gone() -> CloseReason {
+/// A connection that is not there any more, with what is known about that.
+pub(crate) fn gone(reason: &str) -> CloseReason {
     CloseReason {
         by: ClosedBy::Local,
         code: H3_NO_ERROR,
         space: weftline::event::ErrorSpace::Application,
-        reason: String::new(),
+        reason: reason.to_owned(),
     }
 }
 

@@ -1,11 +1,10 @@
-use std::future::poll_fn;
-use std::task::Poll;
+use std::{future::poll_fn, task::Poll};
 
 use weftline::h3::{RequestHead, ResponseHead};
 
 use crate::{
     Connection, RecvStream, SendStream,
-    error::{Closed, RequestError},
+    error::{Closed, RequestError, gone},
     shared::register,
 };
 
@@ -71,7 +70,7 @@ impl PendingResponse {
         let head = poll_fn(|cx| {
             let mut state = handle.shared().lock();
             let Some(stream) = handle.state(&mut state) else {
-                return Poll::Ready(Err(RequestError::Closed(crate::error::gone())));
+                return Poll::Ready(Err(RequestError::Closed(gone(""))));
             };
             if let Some(head) = stream.response.take() {
                 return Poll::Ready(Ok(head));

@@ -294,14 +294,12 @@ impl Session {
         core.recv_datagram(self.id())
     }
 
-    /// Whether the peer has seen the close, or closed by itself.
+    /// Whether the peer has seen the close, or closed by itself, the session or the connection.
     fn is_over(&self, state: &State) -> bool {
         let connection = state.connections.get(&self.connection().id());
-        let session = connection.and_then(|connection| connection.sessions.get(&self.id()));
-        !matches!(
-            session.map(|session| &session.phase),
-            Some(SessionPhase::Closing(_))
-        )
+        let is_connected = connection.is_some_and(|connection| connection.close_reason().is_none());
+        let phase = self.state(state).map(|session| &session.phase);
+        !(is_connected && matches!(phase, Some(SessionPhase::Closing(_))))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -309,11 +307,16 @@ impl Session {
     }
 
     fn signal(&self, which: impl FnOnce(&SessionState) -> &Signal) -> Signal {
-        let mut state = self.shared().lock();
-        // Closed: then nobody will wait for it.
-        state
-            .session(self.connection().id(), self.id())
-            .map_or_else(|_| Signal::default(), |session| which(session).clone())
+        match self.state(&self.shared().lock()) {
+            Some(session) => which(session).clone(),
+            // Gone: then nobody will wait for it.
+            None => Signal::default(),
+        }
+    }
+
+    fn state<'a>(&self, state: &'a State) -> Option<&'a SessionState> {
+        let connection = state.connections.get(&self.connection().id())?;
+        connection.sessions.get(&self.id())
     }
 }
 

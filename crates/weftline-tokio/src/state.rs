@@ -1,19 +1,23 @@
 //! The state under the lock: the core's endpoint, and who waits for which of its events.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    task::Waker,
-};
+use std::collections::{HashMap, VecDeque};
 
 use weftline::{
-    ConnId, Connection, Dir, Endpoint, Event, SessionId, StreamId,
-    event::{CloseReason, ClosedBy, SessionClosed, SessionReady},
-    h3::{RequestHead, ResponseHead},
+    ConnId, Connection, Endpoint, Event, SessionId, StreamId,
+    event::{CloseReason, ClosedBy, SessionClosed},
 };
+
+mod connection;
+mod session;
+mod stream;
+
+pub(crate) use connection::{Arrived, ConnPhase, ConnState};
+pub(crate) use session::{SessionPhase, SessionState};
+pub(crate) use stream::{SendEnd, StreamState};
 
 use crate::{
     endpoint::EndpointStats,
-    error::{Closed, H3_NO_ERROR},
+    error::{Closed, H3_NO_ERROR, gone},
     shared::{Signal, Wake},
 };
 
@@ -32,98 +36,11 @@ pub(crate) struct State {
     pub(crate) is_closed: bool,
     /// No `Endpoint` handle is left.
     pub(crate) is_released: bool,
+    /// The driver is gone: nothing happens any more.
+    pub(crate) is_lost: bool,
     pub(crate) stats: EndpointStats,
     /// Whom to wake when the lock is free again.
     wakes: Vec<Wake>,
-}
-
-/// A connection that has handles, or is about to get one.
-pub(crate) struct ConnState {
-    pub(crate) phase: ConnPhase,
-    pub(crate) is_going_away: bool,
-    /// Sessions and requests of the peer that wait for the application to accept them.
-    pub(crate) incoming: VecDeque<Arrived>,
-    pub(crate) arrivals: Signal,
-    /// `phase` or `is_going_away` changed.
-    pub(crate) changed: Signal,
-    /// Streams can be opened again, or never.
-    pub(crate) stream_room: Signal,
-    pub(crate) sessions: HashMap<SessionId, SessionState>,
-    pub(crate) streams: HashMap<StreamId, StreamState>,
-    /// Sessions that this side closed and the peer may not have seen closed yet.
-    closing: HashSet<SessionId>,
-    /// No handle is left: it is closed as soon as nothing is `closing`.
-    is_released: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum ConnPhase {
-    Connecting,
-    Connected,
-    Closed(CloseReason),
-}
-
-pub(crate) enum Arrived {
-    Session(SessionId, Box<RequestHead>),
-    Request(StreamId, Box<RequestHead>),
-}
-
-pub(crate) struct SessionState {
-    pub(crate) phase: SessionPhase,
-    pub(crate) is_draining: bool,
-    /// `phase` or `is_draining` changed.
-    pub(crate) changed: Signal,
-    pub(crate) bi: Arrivals,
-    pub(crate) uni: Arrivals,
-    pub(crate) datagrams: Signal,
-}
-
-/// Streams of the peer that wait for the application to accept them. The peer's stream limit
-/// bounds them.
-#[derive(Default)]
-pub(crate) struct Arrivals {
-    pub(crate) streams: VecDeque<StreamId>,
-    pub(crate) signal: Signal,
-}
-
-pub(crate) enum SessionPhase {
-    /// Not yet answered.
-    Asked,
-    /// Client: the answer is there, but was not yet taken.
-    Ready(Box<SessionReady>),
-    Open,
-    Rejected(Box<ResponseHead>),
-    /// This side closed it, and the peer may not have seen that yet.
-    Closing(SessionClosed),
-    Closed(SessionClosed),
-}
-
-#[derive(Default)]
-pub(crate) struct StreamState {
-    /// The session it belongs to; `None` for an HTTP/3 exchange.
-    pub(crate) session: Option<SessionId>,
-    pub(crate) handles: usize,
-    pub(crate) reader: Option<Waker>,
-    pub(crate) writer: Option<Waker>,
-    /// How sending ended.
-    pub(crate) sent: Option<SendEnd>,
-    /// `sent` is there; made when somebody waits for it.
-    pub(crate) sent_signal: Option<Signal>,
-    /// Client: the response, until it is taken.
-    pub(crate) response: Option<Box<ResponseHead>>,
-    /// The code that an HTTP/3 exchange failed with.
-    pub(crate) failed: Option<u64>,
-}
-
-/// How the sending half of a stream ended.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SendEnd {
-    /// The peer received everything.
-    Acknowledged,
-    /// The peer asked to stop.
-    Stopped(Option<u32>),
-    /// This side reset it.
-    Reset,
 }
 
 impl State {
@@ -139,6 +56,7 @@ impl State {
             is_accepting: true,
             is_closed: false,
             is_released: false,
+            is_lost: false,
             stats: EndpointStats::default(),
             wakes: Vec::new(),
         }
@@ -167,6 +85,26 @@ impl State {
         }
     }
 
+    /// The driver is gone before its work was over: so is everything that stood on it.
+    pub(crate) fn on_driver_lost(&mut self) {
+        self.is_lost = true;
+        self.is_closed = true;
+        self.is_accepting = false;
+        for connection in self.connections.values_mut() {
+            if connection.close_reason().is_none() {
+                connection.on_closed(gone("the endpoint's task has ended"), &mut self.wakes);
+            }
+        }
+        for signal in [&self.arrivals, &self.idle, &self.datagram_room] {
+            self.wakes.push(Wake::All(signal.clone()));
+        }
+    }
+
+    /// Whether no connection is left, or nothing will happen to those that are.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.endpoint.is_empty() || self.is_lost
+    }
+
     /// Whom to wake, once the lock is free; into `wakes`, which is empty.
     pub(crate) fn take_wakes(&mut self, wakes: &mut Vec<Wake>) {
         std::mem::swap(&mut self.wakes, wakes);
@@ -181,16 +119,15 @@ impl State {
         let Some(connection) = self.connections.get_mut(&connection) else {
             return Err(Closed::connection_gone());
         };
+        let session = connection.sessions.get_mut(&session);
+        // A session that ended before its connection has a reason of its own.
+        if let Some(closed) = session.as_ref().and_then(|session| session.phase.closed()) {
+            return Err(Closed::Session(closed.clone()));
+        }
         if let ConnPhase::Closed(reason) = &connection.phase {
             return Err(Closed::Connection(reason.clone()));
         }
-        match connection.sessions.get_mut(&session) {
-            Some(session) => match session.phase.closed() {
-                Some(closed) => Err(Closed::Session(closed.clone())),
-                None => Ok(session),
-            },
-            None => Err(Closed::connection_gone()),
-        }
+        session.ok_or_else(Closed::connection_gone)
     }
 
     /// The core's connection, or why it is no more.
@@ -202,7 +139,7 @@ impl State {
         if let Some(reason) = reason {
             return Err(reason);
         }
-        self.endpoint.connection(id).ok_or_else(crate::error::gone)
+        self.endpoint.connection(id).ok_or_else(|| gone(""))
     }
 
     /// What a stream is without when the core does not know it: its session or connection, or
@@ -317,238 +254,5 @@ impl State {
         } else {
             self.release(id);
         }
-    }
-}
-
-impl ConnState {
-    pub(crate) fn new(phase: ConnPhase) -> Self {
-        Self {
-            phase,
-            is_going_away: false,
-            incoming: VecDeque::new(),
-            arrivals: Signal::default(),
-            changed: Signal::default(),
-            stream_room: Signal::default(),
-            sessions: HashMap::new(),
-            streams: HashMap::new(),
-            closing: HashSet::new(),
-            is_released: false,
-        }
-    }
-
-    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
-        match &self.phase {
-            ConnPhase::Closed(reason) => Some(reason.clone()),
-            ConnPhase::Connecting | ConnPhase::Connected => None,
-        }
-    }
-
-    fn on_event(&mut self, event: Event, wakes: &mut Vec<Wake>) {
-        match event {
-            Event::SessionRequested(id, head) => {
-                self.sessions
-                    .insert(id, SessionState::new(SessionPhase::Asked));
-                self.on_arrival(Arrived::Session(id, head), wakes);
-            }
-            Event::Request(id, head) => {
-                self.streams.insert(id, StreamState::default());
-                self.on_arrival(Arrived::Request(id, head), wakes);
-            }
-            Event::SessionReady(id, ready) => {
-                self.on_session(id, SessionPhase::Ready(ready), wakes);
-            }
-            Event::SessionRejected(id, response) => {
-                self.on_session(id, SessionPhase::Rejected(response), wakes);
-            }
-            Event::SessionDraining(id) => {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.is_draining = true;
-                    wakes.push(Wake::All(session.changed.clone()));
-                }
-            }
-            Event::SessionClosed(id, closed) => {
-                self.closing.remove(&id);
-                self.on_session_end(id, SessionPhase::Closed(closed), wakes);
-            }
-            Event::StreamOpened(session, stream) => self.on_stream_opened(session, stream, wakes),
-            Event::Datagrams(id) => {
-                if let Some(session) = self.sessions.get(&id) {
-                    wakes.push(Wake::All(session.datagrams.clone()));
-                }
-            }
-            Event::StreamsAvailable(_) => wakes.push(Wake::All(self.stream_room.clone())),
-            Event::GoingAway => {
-                self.is_going_away = true;
-                wakes.push(Wake::All(self.changed.clone()));
-                // Those who wait to send a request wait in vain.
-                wakes.push(Wake::All(self.stream_room.clone()));
-            }
-            Event::Closed(reason) => self.on_closed(reason, wakes),
-            event => self.on_stream_event(event, wakes),
-        }
-    }
-
-    fn on_stream_event(&mut self, event: Event, wakes: &mut Vec<Wake>) {
-        let (Event::Readable(id)
-        | Event::Writable(id)
-        | Event::StreamFinished(id)
-        | Event::StreamStopped(id, _)
-        | Event::Response(id, _)
-        | Event::RequestFailed(id, _)) = event
-        else {
-            return;
-        };
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        match event {
-            Event::Readable(_) => stream.wake_reader(wakes),
-            Event::Writable(_) => stream.wake_writer(wakes),
-            Event::StreamFinished(_) => stream.on_sent(SendEnd::Acknowledged, wakes),
-            Event::StreamStopped(_, code) => stream.on_sent(SendEnd::Stopped(code), wakes),
-            Event::Response(_, response) => {
-                stream.response = Some(response);
-                stream.wake_reader(wakes);
-            }
-            Event::RequestFailed(_, code) => {
-                stream.failed = Some(code);
-                stream.wake_all(wakes);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_arrival(&mut self, arrived: Arrived, wakes: &mut Vec<Wake>) {
-        self.incoming.push_back(arrived);
-        wakes.push(Wake::All(self.arrivals.clone()));
-    }
-
-    fn on_session(&mut self, id: SessionId, phase: SessionPhase, wakes: &mut Vec<Wake>) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.phase = phase;
-            wakes.push(Wake::All(session.changed.clone()));
-        }
-    }
-
-    fn on_session_end(&mut self, id: SessionId, end: SessionPhase, wakes: &mut Vec<Wake>) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        // A refusal says more than the end that follows it.
-        if !matches!(session.phase, SessionPhase::Rejected(_)) {
-            session.phase = end;
-        }
-        session.wake_all(wakes);
-        wakes.push(Wake::All(self.stream_room.clone()));
-        let (bi, uni) = (&mut session.bi.streams, &mut session.uni.streams);
-        for stream in bi.drain(..).chain(uni.drain(..)) {
-            self.streams.remove(&stream);
-        }
-        for stream in self.streams.values_mut() {
-            if stream.session == Some(id) {
-                stream.wake_all(wakes);
-            }
-        }
-        // A request that the client took back before anybody saw it.
-        let before = self.incoming.len();
-        self.incoming
-            .retain(|arrived| !matches!(arrived, Arrived::Session(waiting, _) if *waiting == id));
-        if self.incoming.len() < before {
-            self.sessions.remove(&id);
-        }
-    }
-
-    fn on_stream_opened(&mut self, session_id: SessionId, id: StreamId, wakes: &mut Vec<Wake>) {
-        // Without a session here its last handle is gone, and the core is about to close it.
-        let Some(session) = self.sessions.get_mut(&session_id) else {
-            return;
-        };
-        let arrivals = session.arrivals(id.dir());
-        arrivals.streams.push_back(id);
-        wakes.push(Wake::All(arrivals.signal.clone()));
-        self.streams.insert(id, StreamState::of_session(session_id));
-    }
-
-    fn on_closed(&mut self, reason: CloseReason, wakes: &mut Vec<Wake>) {
-        self.phase = ConnPhase::Closed(reason);
-        for signal in [&self.changed, &self.arrivals, &self.stream_room] {
-            wakes.push(Wake::All(signal.clone()));
-        }
-        for session in self.sessions.values_mut() {
-            session.wake_all(wakes);
-        }
-        for stream in self.streams.values_mut() {
-            stream.wake_all(wakes);
-        }
-    }
-}
-
-impl SessionPhase {
-    /// How it ended, as far as its users are concerned.
-    fn closed(&self) -> Option<&SessionClosed> {
-        match self {
-            Self::Closing(closed) | Self::Closed(closed) => Some(closed),
-            Self::Asked | Self::Ready(_) | Self::Open | Self::Rejected(_) => None,
-        }
-    }
-}
-
-impl SessionState {
-    pub(crate) fn new(phase: SessionPhase) -> Self {
-        Self {
-            phase,
-            is_draining: false,
-            changed: Signal::default(),
-            bi: Arrivals::default(),
-            uni: Arrivals::default(),
-            datagrams: Signal::default(),
-        }
-    }
-
-    pub(crate) fn arrivals(&mut self, dir: Dir) -> &mut Arrivals {
-        match dir {
-            Dir::Bi => &mut self.bi,
-            Dir::Uni => &mut self.uni,
-        }
-    }
-
-    fn wake_all(&self, wakes: &mut Vec<Wake>) {
-        let signals = [
-            &self.changed,
-            &self.bi.signal,
-            &self.uni.signal,
-            &self.datagrams,
-        ];
-        wakes.extend(signals.map(|signal| Wake::All(signal.clone())));
-    }
-}
-
-impl StreamState {
-    pub(crate) fn of_session(session: SessionId) -> Self {
-        Self {
-            session: Some(session),
-            ..Self::default()
-        }
-    }
-
-    /// Sending ended; the first end counts.
-    pub(crate) fn on_sent(&mut self, end: SendEnd, wakes: &mut Vec<Wake>) {
-        self.sent.get_or_insert(end);
-        self.wake_writer(wakes);
-        wakes.extend(self.sent_signal.clone().map(Wake::All));
-    }
-
-    fn wake_reader(&mut self, wakes: &mut Vec<Wake>) {
-        wakes.extend(self.reader.take().map(Wake::Task));
-    }
-
-    fn wake_writer(&mut self, wakes: &mut Vec<Wake>) {
-        wakes.extend(self.writer.take().map(Wake::Task));
-    }
-
-    fn wake_all(&mut self, wakes: &mut Vec<Wake>) {
-        self.wake_reader(wakes);
-        self.wake_writer(wakes);
-        wakes.extend(self.sent_signal.clone().map(Wake::All));
     }
 }

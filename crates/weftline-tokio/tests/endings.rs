@@ -8,8 +8,8 @@ use common::{client_config, connect, pair, pair_with, server, server_config, ses
 use tokio::time::timeout;
 use weftline::event::ClosedBy;
 use weftline_tokio::{
-    Closed, ConnectError, Endpoint, Fields, Incoming, OpenSessionError, ReadError, SessionRequest,
-    WriteError,
+    Closed, ConnectError, Dialect, Endpoint, Fields, Incoming, OpenSessionError, ReadError,
+    SessionRequest, WriteError,
 };
 
 #[tokio::test]
@@ -44,7 +44,9 @@ async fn a_session_close_reaches_everyone() {
         assert_eq!(uni.unwrap_err(), cause);
         assert_eq!(datagram.unwrap_err(), cause);
         assert_eq!(draining.unwrap_err(), cause);
-        assert!(finished.is_err() && stopped.is_err());
+        assert!(finished.is_err(), "nothing was received whole");
+        // The end of the session stops its streams too, with no application's code.
+        assert!(!matches!(stopped, Ok(Some(_))), "{stopped:?}");
         assert_eq!(
             pair.accepted.open_uni().await.unwrap_err(),
             cause,
@@ -117,6 +119,40 @@ async fn dropping_the_last_handle_closes() {
     .await;
 }
 
+/// A session that ended before its connection tells its own end, also after that.
+#[tokio::test]
+async fn a_session_keeps_its_own_end() {
+    within(async {
+        let pair = pair().await;
+        pair.opened.close(42, "enough");
+        pair.opened.closed().await;
+        pair.client.close(0x100, "");
+        pair.accepted.connection().closed().await;
+        let closed = pair.accepted.closed().await;
+        assert_eq!((closed.by, closed.code), (ClosedBy::Peer, 42));
+        let closed = pair.opened.closed().await;
+        assert_eq!((closed.by, closed.code), (ClosedBy::Local, 42));
+    })
+    .await;
+}
+
+/// The connection waits until the peer has seen its sessions closed.
+#[tokio::test]
+async fn a_close_outlives_all_handles() {
+    within(async {
+        let pair = pair().await;
+        pair.opened.close(7, "for a reason");
+        drop(pair.opened);
+        let closed = pair.accepted.closed().await;
+        assert_eq!((closed.by, closed.code), (ClosedBy::Peer, 7));
+        assert_eq!(closed.reason, "for a reason");
+        let reason = pair.accepted.connection().closed().await;
+        assert_eq!((reason.by, reason.code), (ClosedBy::Peer, 0x100));
+        pair.client.wait_idle().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn refusals_arrive() {
     within(async {
@@ -150,7 +186,7 @@ async fn refusals_arrive() {
         let OpenSessionError::Rejected(response) = refused else {
             panic!("{refused:?}");
         };
-        assert_eq!(response.status, 404);
+        assert_eq!(response.status, Dialect::Draft16.not_found_status());
         // The connection goes on.
         let accepted = serving.await.unwrap();
         session(&connected, &accepted).await;

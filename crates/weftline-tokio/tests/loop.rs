@@ -227,3 +227,36 @@ async fn a_socket_of_the_callers_will_do() {
     })
     .await;
 }
+
+/// Handles outlive the runtime of the task: they say so, and nobody waits for ever.
+#[test]
+fn nobody_waits_for_a_task_that_is_gone() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let (first, second) = (runtime(), runtime());
+    let pair = first.block_on(within(pair()));
+    let (mut send, mut recv) = first.block_on(pair.opened.open_bi()).unwrap();
+    let session = pair.opened.clone();
+    let waiting = second.spawn(within(async move {
+        let finished = send.finished();
+        let (accepted, read, finished, datagram) = tokio::join!(
+            session.accept_bi(),
+            recv.read_chunk(1),
+            finished,
+            session.recv_datagram(),
+        );
+        assert!(accepted.is_err() && read.is_err() && finished.is_err() && datagram.is_err());
+        assert!(send.write(b"x").await.is_err());
+        assert!(session.open_bi().await.is_err());
+        session.closed().await
+    }));
+    drop(first);
+    let closed = second.block_on(waiting).unwrap();
+    assert_eq!(closed.by, ClosedBy::Local);
+    second.block_on(within(async {
+        assert!(pair.server.accept().await.is_none());
+        pair.server.wait_idle().await;
+    }));
+}

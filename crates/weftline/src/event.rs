@@ -27,12 +27,13 @@ pub enum Event {
     SessionRequested(SessionId, Box<RequestHead>),
     /// Client: the server accepted the session.
     SessionReady(SessionId, Box<SessionReady>),
-    /// Client: the server refused the session, with this response.
+    /// Client: the server refused the session, with this response. Nothing more is told of it.
     SessionRejected(SessionId, Box<ResponseHead>),
     /// The peer asks that the session be finished soon: a drain capsule or GOAWAY. The session
     /// goes on working.
     SessionDraining(SessionId),
-    /// The session is over. All its streams are gone.
+    /// The session is over. All its streams are gone. After `close_session` this comes when the peer
+    /// has seen the reason, or did not answer for two seconds.
     SessionClosed(SessionId, SessionClosed),
     /// The peer opened a stream in a session.
     StreamOpened(SessionId, StreamId),

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.connection import H3_ALPN, FrameType, H3Connection
 from aioquic.h3.events import (
     DatagramReceived,
     DataReceived,
@@ -128,6 +128,10 @@ class Client(QuicConnectionProtocol):
         """Sends data on a new stream, ends it, and gives what comes back."""
         known = set(self.received) | self.ended
         stream = self.http.create_webtransport_stream(session, is_unidirectional=unidirectional)
+        if not unidirectional:
+            # Without this aioquic takes the answer on a stream of its own for HTTP/3 frames.
+            with self.http._get_or_create_stream(stream) as state:
+                state.frame_type, state.session_id = FrameType.WEBTRANSPORT_STREAM, session
         self._quic.send_stream_data(stream, data, end_stream=True)
         self.transmit()
         if not unidirectional:

@@ -174,7 +174,8 @@ const cases = {
     const reader = wt.datagrams.readable.getReader();
     const max = wt.datagrams.maxDatagramSize;
     h.check(max >= 1000, `maxDatagramSize is only ${max}`);
-    for (const size of [0, 1, 2, 100, 1000, max - 1, max]) {
+    // Not 0: Chromium's reader throws "chunk is empty" when an empty datagram arrives.
+    for (const size of [1, 2, 100, 1000, max - 1, max]) {
       const sent = h.pattern(size, size);
       let back;
       for (let attempt = 0; attempt < 10 && !back; attempt += 1) {
@@ -292,15 +293,25 @@ const cases = {
     h.check(report.close.reason === 'good bye \u{1F44B}', `reason ${report.close.reason}`);
   },
 
-  'reset and stop codes from the server': async () => {
+  // On streams of their own: when both come at once for a bidirectional stream, Chromium fails its
+  // writer with a bare NetworkError.
+  'reset code from the server': async () => {
     const wt = await h.session('/reset?code=77');
     const stream = await wt.createBidirectionalStream();
     const writer = stream.writable.getWriter();
+    writer.closed.catch(() => {});
     writer.write(h.encode('x')).catch(() => {});
     const reset = await h.fails(h.readAll(stream.readable), 'the stream was not reset');
-    h.check(reset.streamErrorCode === 77, `reset code ${reset.streamErrorCode}`);
+    h.check(reset.streamErrorCode === 77, `code ${reset.streamErrorCode}`);
+    wt.close();
+  },
+
+  'stop code from the server': async () => {
+    const wt = await h.session('/reset?code=78');
+    const writer = (await wt.createUnidirectionalStream()).getWriter();
+    writer.write(h.encode('x')).catch(() => {});
     const stopped = await h.fails(writer.closed, 'the stream was not stopped');
-    h.check(stopped.streamErrorCode === 77, `stop code ${stopped.streamErrorCode}`);
+    h.check(stopped.streamErrorCode === 78, `code ${stopped.streamErrorCode}`);
     wt.close();
   },
 

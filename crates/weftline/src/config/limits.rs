@@ -118,7 +118,8 @@ pub struct Limits {
     /// capsules are skipped unheld.
     pub capsule: usize,
     /// Data a session's peer may send on its streams at the start, in bytes, when session flow
-    /// control is on (WT_INITIAL_MAX_DATA); past it WT_FLOW_CONTROL_ERROR.
+    /// control is on (WT_INITIAL_MAX_DATA); past it WT_FLOW_CONTROL_ERROR. Tuning may raise it to
+    /// `connection_window_max`.
     pub session_window: u64,
     /// Streams of each direction a session's peer may open beyond those closed, when session flow
     /// control is on; past it WT_FLOW_CONTROL_ERROR.

@@ -137,6 +137,7 @@ impl KeyPhases {
     }
 
     /// Updates so far, of either side's making.
+    #[cfg(test)]
     pub(crate) const fn generation(&self) -> u64 {
         self.generation
     }

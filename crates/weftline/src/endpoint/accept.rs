@@ -69,11 +69,10 @@ impl Endpoint {
         let (original, peer) = (header.destination, header.source);
         let key = &self.reset_key;
         let entropy = self.entropy.as_mut();
-        let mut connection =
-            match Connection::server(self.now, &server, meta, original, peer, key, entropy) {
-                Ok(connection) => connection,
-                Err(_) => return self.refuse(meta, header),
-            };
+        let connection = Connection::server(self.now, &server, meta, original, peer, key, entropy);
+        let Ok(mut connection) = connection else {
+            return self.refuse(meta, header);
+        };
         connection.handle_datagram(self.now, meta, datagram);
         if connection.stats().packets_received == 0 {
             // Nothing opened: no state for whoever cannot even make a packet.

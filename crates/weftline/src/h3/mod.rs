@@ -1,6 +1,6 @@
-//! HTTP/3 (RFC 9114) over [`quic`](crate::quic).
+//! HTTP/3 (RFC 9114) over QUIC.
 //!
-//! [`Layer`] turns the transport's changes into messages, and commands into frames. It owns the
+//! `Layer` turns the transport's changes into messages, and commands into frames. It owns the
 //! control and QPACK streams, tells from its first bytes what each of the peer's streams is, and
 //! hands those of the upper layer on untouched. Content stays in the transport's buffers until the
 //! upper layer reads it.
@@ -442,6 +442,7 @@ impl Layer {
     }
 
     /// Client: whether a new request can be sent.
+    #[cfg(test)]
     pub(crate) fn takes_requests(&self) -> bool {
         self.side == Side::Client && self.connected && !self.go_away_received && !self.no_credit
     }

@@ -72,6 +72,7 @@ impl CryptoStream {
     }
 
     /// Whether something was sent that is not acknowledged.
+    #[cfg(test)]
     pub(crate) fn has_unacked(&self) -> bool {
         self.buffer.has_unacked()
     }

@@ -73,7 +73,8 @@ impl Datagrams {
         !self.lengths.is_empty()
     }
 
-    /// Size of the next DATAGRAM frame, so that a packet can leave something else out for it.
+    /// Size of the next DATAGRAM frame.
+    #[cfg(test)]
     pub(crate) fn next_frame_len(&self) -> Option<usize> {
         let &len = self.lengths.front()?;
         Some(frame_len(len))

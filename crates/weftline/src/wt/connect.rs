@@ -7,13 +7,14 @@ use super::{
     capsules::{self, Capsule},
     credit::{self, Kind, Violation},
     dialect,
-    lifecycle::closed,
+    end::closed,
     session::Session,
     state::{Input, State},
 };
 use crate::{
     event::{ClosedBy, Event},
     quic::ReadFail,
+    time::Instant,
     wire::h3::error_code,
 };
 
@@ -84,7 +85,7 @@ impl Layer {
                 return;
             }
             match io.h3.write_body(io.quic, stream, &capsule) {
-                Ok(len) if len == capsule.len() => said.apply(session),
+                Ok(len) if len == capsule.len() => said.apply(session, self.now, io),
                 // The peer reads no more: there is nobody to tell.
                 _ => return,
             }
@@ -196,7 +197,7 @@ impl Layer {
             .input
             .inbox
             .as_ref()
-            .map_or(Ok(()), |inbox| inbox.on_end());
+            .map_or(Ok(()), capsules::Inbox::on_end);
         if let Err(fault) = at_end
             && !session.input.closed
         {
@@ -234,11 +235,13 @@ enum Said {
 }
 
 impl Said {
-    fn apply(self, session: &mut Session) {
+    fn apply(self, session: &mut Session, now: Instant, io: &Io<'_>) {
         match (self, &mut session.credit) {
             (Self::Drain, _) => session.output.drain = false,
             (Self::Close, _) => session.output.close = None,
-            (Self::Limit(kind, limit), Some(credit)) => credit.on_limit_said(kind, limit),
+            (Self::Limit(kind, limit), Some(credit)) => {
+                credit.on_limit_said(kind, limit, now, io.quic.stats().rtt);
+            }
             (Self::Blocked(kind), Some(credit)) => credit.on_blocked_said(kind),
             (Self::Limit(..) | Self::Blocked(_), None) => {}
         }

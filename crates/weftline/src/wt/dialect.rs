@@ -341,7 +341,8 @@ mod tests {
 
     #[test]
     fn flow_control_is_declared() {
-        let cases: [(Dialect, &[(u64, u64)], bool); 10] = [
+        type Case<'a> = (Dialect, &'a [(u64, u64)], bool);
+        let cases: [Case<'_>; 10] = [
             (Dialect::Draft02, &[(0x2b61, 1)], false),
             (Dialect::Draft07, &[(0xc671_706a, 16)], false),
             (Dialect::Draft07, &[(0xc671_706a, 1), (0x2b64, 1)], true),

@@ -1,6 +1,6 @@
 //! WebTransport over HTTP/3, in every dialect that is deployed.
 //!
-//! [`Layer`] takes what HTTP/3 found ([`h3::Change`](crate::h3)), keeps the sessions, and passes
+//! The layer takes what HTTP/3 found, keeps the sessions, and passes
 //! everything else on. A session is a CONNECT request whose stream carries capsules (`connect`),
 //! and the streams and datagrams that name it. What is the same in every dialect is code; what
 //! differs is data in `dialect`.
@@ -16,12 +16,14 @@ mod connect;
 mod credit;
 mod datagrams;
 mod dialect;
-mod lifecycle;
+mod end;
+mod establish;
 mod negotiate;
 mod pending;
 mod request;
 mod session;
 mod state;
+mod stream;
 mod streams;
 
 pub use dialect::Dialect;
@@ -29,7 +31,7 @@ pub use negotiate::offered_protocols;
 pub use request::SessionRequest;
 pub use session::SessionStats;
 
-use self::{pending::Pending, session::Session, streams::Stream};
+use self::{pending::Pending, session::Session, stream::Stream};
 use crate::{
     config::Limits,
     error::{Fault, SessionError},
@@ -68,8 +70,12 @@ pub(crate) struct Layer {
     /// Datagrams held for the application, over all sessions.
     datagrams: usize,
     datagram_bytes: usize,
+    /// Client: streams promised to sessions before any could be opened.
+    queued: u64,
     /// Whether the peer, or this end, wants no new sessions.
     going_away: bool,
+    /// Whether the peer said so.
+    peer_going_away: bool,
     /// Whether some session has capsules that did not fit yet.
     unflushed: bool,
 }
@@ -108,7 +114,9 @@ impl Layer {
             over: BTreeSet::new(),
             datagrams: 0,
             datagram_bytes: 0,
+            queued: 0,
             going_away: false,
+            peer_going_away: false,
             unflushed: false,
         }
     }

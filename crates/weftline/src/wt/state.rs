@@ -90,7 +90,7 @@ impl State {
 mod tests {
     use alloc::{format, string::String};
 
-    use super::{Input as I, State as S, *};
+    use super::{Input as I, State as S};
 
     #[test]
     fn every_state_and_input() {

@@ -1,13 +1,13 @@
 //! The streams of sessions: headers, credit, and the application's codes (draft-16, sections 4.2
 //! to 4.4). Their data never comes here: it is read from and written to QUIC.
 
-use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{
     Io, Layer, SessionId, codes,
     credit::{Kind, Violation},
     dialect,
+    stream::{Blocked, Header, Stream},
 };
 use crate::{
     error::{Fault, OpenError, ReadError, WriteError},
@@ -18,32 +18,6 @@ use crate::{
         h3::{Varints, error_code},
     },
 };
-
-/// A stream of a session.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) session: SessionId,
-    /// Our header, as far as it is not written yet.
-    header: Header,
-    /// Bytes of the peer's header, which do not count.
-    header_in: u64,
-    /// Bytes of ours.
-    header_out: u64,
-    /// Data that was charged to the session's credit, either way, and of the peer's what was freed.
-    charged_in: u64,
-    charged_out: u64,
-    freed: u64,
-    /// Whether a writer waits for the session's credit.
-    waits: bool,
-    /// Whether the application was told that there is something to read.
-    told: bool,
-}
-
-#[derive(Debug)]
-enum Header {
-    Written,
-    Rest(Vec<u8>),
-}
 
 impl Layer {
     /// Opens a stream.
@@ -75,8 +49,10 @@ impl Layer {
         };
         let header = Varints::new([marker, id.stream().as_u64()]);
         let mut entry = Stream::new(id, 0, header.len() as u64);
-        entry.header = Header::Rest(header.to_vec());
-        entry.write_header(io, stream);
+        let written = io.quic.write(stream, &header).unwrap_or(0);
+        if let Some(rest) = header.get(written..).filter(|rest| !rest.is_empty()) {
+            entry.header = Header::Rest(rest.to_vec());
+        }
         self.streams.insert(stream, entry);
         Ok(stream)
     }
@@ -103,9 +79,8 @@ impl Layer {
     ) -> Result<usize, WriteError> {
         let allowed = self.begin_write(io, id, data.len())?;
         let (data, _) = data.split_at_checked(allowed).unwrap_or((data, &[]));
-        let len = io.quic.write(id, data).map_err(write_error)?;
-        self.on_written(id, len);
-        Ok(len)
+        let result = io.quic.write(id, data);
+        self.on_written(id, result)
     }
 
     /// Like [`Self::write`], without the copy.
@@ -117,15 +92,15 @@ impl Layer {
     ) -> Result<usize, WriteError> {
         let allowed = self.begin_write(io, id, data.len())?;
         data.truncate(allowed);
-        let len = io.quic.write_bytes(id, data).map_err(write_error)?;
-        self.on_written(id, len);
-        Ok(len)
+        let result = io.quic.write_bytes(id, data);
+        self.on_written(id, result)
     }
 
     /// Ends the data of a stream.
     pub(crate) fn finish(&mut self, io: &mut Io<'_>, id: StreamId) -> Result<(), WriteError> {
         let stream = self.streams.get_mut(&id).ok_or(WriteError::UnknownStream)?;
         if !stream.write_header(io, id) {
+            stream.blocked = Blocked::ByQuic;
             return Err(WriteError::Blocked);
         }
         io.quic.finish(id).map_err(write_error)
@@ -277,9 +252,9 @@ impl Layer {
         let waiting = self
             .streams
             .iter_mut()
-            .filter(|(_, s)| s.session == session && s.waits);
+            .filter(|(_, s)| s.session == session && s.blocked == Blocked::ByCredit);
         for (&id, stream) in waiting {
-            stream.waits = false;
+            stream.blocked = Blocked::No;
             io.events.push_back(Event::Writable(id));
         }
     }
@@ -324,6 +299,7 @@ impl Layer {
     ) -> Result<usize, WriteError> {
         let stream = self.streams.get_mut(&id).ok_or(WriteError::UnknownStream)?;
         if !stream.write_header(io, id) {
+            stream.blocked = Blocked::ByQuic;
             return Err(WriteError::Blocked);
         }
         let session_id = stream.session;
@@ -338,23 +314,31 @@ impl Layer {
         // What QUIC says goes first: that the stream is stopped or finished.
         io.quic.write(id, &[]).map_err(write_error)?;
         credit.on_blocked(Kind::Data);
-        stream.waits = true;
+        stream.blocked = Blocked::ByCredit;
         self.flush(io, session_id);
         Err(WriteError::Blocked)
     }
 
-    fn on_written(&mut self, id: StreamId, len: usize) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        let Some(session) = self.sessions.get_mut(&stream.session) else {
-            return;
-        };
-        session.stats.stream_bytes_written += len as u64;
-        if let Some(credit) = &mut session.credit {
-            stream.charged_out += len as u64;
-            credit.spend(Kind::Data, len as u64);
+    fn on_written(
+        &mut self,
+        id: StreamId,
+        result: Result<usize, WriteFail>,
+    ) -> Result<usize, WriteError> {
+        let stream = self.streams.get_mut(&id).ok_or(WriteError::UnknownStream)?;
+        let len = result.map_err(|fail| {
+            if fail == WriteFail::Blocked {
+                stream.blocked = Blocked::ByQuic;
+            }
+            write_error(fail)
+        })?;
+        if let Some(session) = self.sessions.get_mut(&stream.session) {
+            session.stats.stream_bytes_written += len as u64;
+            if let Some(credit) = &mut session.credit {
+                stream.charged_out += len as u64;
+                credit.spend(Kind::Data, len as u64);
+            }
         }
+        Ok(len)
     }
 
     fn on_read(&mut self, io: &mut Io<'_>, id: StreamId, result: Result<usize, ReadFail>) {
@@ -387,7 +371,7 @@ impl Layer {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if !stream.write_header(io, id) {
+        if !stream.write_header(io, id) || stream.blocked != Blocked::ByQuic {
             return;
         }
         let session = self.sessions.get_mut(&stream.session);
@@ -395,9 +379,13 @@ impl Layer {
         match credit {
             Some(credit) if credit.available(Kind::Data) == 0 => {
                 credit.on_blocked(Kind::Data);
-                stream.waits = true;
+                stream.blocked = Blocked::ByCredit;
+                self.unflushed = true;
             }
-            _ => io.events.push_back(Event::Writable(id)),
+            _ => {
+                stream.blocked = Blocked::No;
+                io.events.push_back(Event::Writable(id));
+            }
         }
     }
 
@@ -463,56 +451,6 @@ impl Layer {
             self.wake_writers(io, session_id);
         }
         self.flush(io, session_id);
-    }
-}
-
-impl Stream {
-    fn new(session: SessionId, header_in: u64, header_out: u64) -> Self {
-        Self {
-            session,
-            header: Header::Written,
-            header_in,
-            header_out,
-            charged_in: 0,
-            charged_out: 0,
-            freed: 0,
-            waits: false,
-            told: false,
-        }
-    }
-
-    /// Writes what is left of our header; `false` when it does not all fit, and then QUIC tells
-    /// when it does.
-    fn write_header(&mut self, io: &mut Io<'_>, id: StreamId) -> bool {
-        let Header::Rest(rest) = &mut self.header else {
-            return true;
-        };
-        // Ends when all is written or nothing is taken.
-        while !rest.is_empty() {
-            match io.quic.write(id, rest) {
-                Ok(len) => drop(rest.drain(..len.min(rest.len()))),
-                Err(WriteFail::Blocked) => return false,
-                // The write that follows says so.
-                Err(WriteFail::Stopped(_) | WriteFail::Finished | WriteFail::Unknown) => break,
-            }
-        }
-        self.header = Header::Written;
-        true
-    }
-
-    fn tell(&mut self, io: &mut Io<'_>, id: StreamId) {
-        if !core::mem::replace(&mut self.told, true) {
-            io.events.push_back(Event::Readable(id));
-        }
-    }
-}
-
-impl Header {
-    fn len(&self) -> usize {
-        match self {
-            Self::Written => 0,
-            Self::Rest(rest) => rest.len(),
-        }
     }
 }
 

@@ -3,12 +3,19 @@
 use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
-use super::pair::{End, Options, Pair};
+use proptest::prelude::*;
+
+use super::{
+    super::Connection,
+    pair::{End, Options, Pair},
+};
 use crate::{
     Event,
     config::Limits,
+    error::WriteError,
     event::{ClosedBy, ErrorSpace},
-    wire::{Dir, h3::capsule},
+    h3::{self, Fields, RequestHead, ResponseHead},
+    wire::{Dir, Side, StreamId, h3::capsule},
     wt::{Dialect, SessionId, SessionRequest},
 };
 
@@ -326,37 +333,85 @@ fn without_flow_control_its_limits_do_not_bind() {
 
 #[test]
 fn a_request_waits_for_settings_only_so_long() {
-    // The packets with the client's SETTINGS are lost for ever: here, it never sends any.
     let mut pair = Pair::new(&Options::default());
-    let session = SessionId(crate::StreamId::from_u64(0));
+    // The server's flight comes; what the client says to it is lost, and of its SETTINGS it thinks
+    // better before it says it again.
+    pair.run_for(Duration::from_millis(15));
+    pair.drop = |to_server, _| to_server;
+    pair.run_for(Duration::from_millis(10));
+    assert!(pair.client.conn.is_established());
+    pair.drop = |_, _| false;
+    let control = StreamId::new(Side::Client, Dir::Uni, 0);
+    pair.client.conn.quic.reset(control, 0);
+    let session = pair
+        .client
+        .conn
+        .request_session(SessionRequest::new("a", "/"))
+        .unwrap();
+    pair.run_for(Duration::from_secs(4));
+    assert_eq!(pair.server.take(), [Event::Connected]);
+    assert_eq!(pair.client.take(), [Event::Connected]);
+    pair.run_for(Duration::from_secs(3));
+    assert_eq!(pair.server.take(), []);
+    let closed = pair.client.session_closed(session);
+    assert_eq!((closed.by, closed.error), (ClosedBy::Peer, Some(0x10b)));
+}
+
+#[test]
+fn settings_that_lack_what_a_session_needs() {
+    let mut pair = Pair::new(&Options::default());
     let conn = &mut *pair.client.conn;
-    conn.h3 = crate::h3::Layer::new(
-        crate::Side::Client,
-        &Limits::default(),
-        crate::h3::Extensions::default(),
-        0,
-    );
+    let (side, limits) = (Side::Client, Limits::default());
+    conn.h3 = h3::Layer::new(side, &limits, h3::Extensions::default(), 0);
     pair.run();
     pair.client.take();
     pair.server.take();
-    // A stranger's request: it asks for what its settings do not say it speaks, without datagrams.
-    let head = crate::h3::RequestHead {
-        method: "CONNECT".into(),
-        scheme: Some("https".into()),
-        authority: Some("a".into()),
-        path: Some("/".into()),
-        protocol: Some("webtransport-h3".into()),
-        ..Default::default()
-    };
     let conn = &mut *pair.client.conn;
+    let head = connect("webtransport-h3");
     let id = conn.h3.send_request(&mut conn.quic, &head, false).unwrap();
-    assert_eq!(id, session.stream());
     pair.run();
     assert_eq!(pair.server.take(), []);
     assert_eq!(
         pair.client.take(),
         [Event::RequestFailed(id, MESSAGE_ERROR)]
     );
+}
+
+fn connect(protocol: &str) -> RequestHead {
+    RequestHead {
+        method: "CONNECT".into(),
+        scheme: Some("https".into()),
+        authority: Some("a".into()),
+        path: Some("/".into()),
+        protocol: Some(protocol.into()),
+        ..RequestHead::default()
+    }
+}
+
+/// Limits are not queued behind capsules that the peer does not take; they come when it does.
+#[test]
+fn limits_wait_while_the_connect_stream_is_congested() {
+    let options = Options {
+        server_limits: Limits {
+            session_window: 1000,
+            ..Limits::default()
+        },
+        ..Options::default()
+    };
+    let (mut pair, session) = Pair::with_session(&options);
+    let id = pair.client.open(session, Dir::Uni, &[1; 1000]);
+    pair.run();
+    pair.server.opened();
+    let written = |pair: &Pair| pair.server.conn.quic.buffered_on(session.stream());
+    pair.server
+        .write_capsule_bytes(session, &capsule(0x40, &[0; 2000]));
+    let before = written(&pair);
+    assert_eq!(pair.server.read(id).0.len(), 1000);
+    assert_eq!(written(&pair), before, "nothing on top");
+    assert_eq!(pair.client.conn.write(id, &[1]), Err(WriteError::Blocked));
+    pair.run();
+    assert_eq!(pair.client.take(), [Event::Writable(id)]);
+    assert_eq!(pair.client.conn.write(id, &[1; 1001]), Ok(1000));
 }
 
 #[test]
@@ -366,14 +421,7 @@ fn unknown_tokens_go_to_the_application_and_known_ones_need_a_dialect() {
         ..Options::default()
     };
     let mut pair = Pair::connected(&options);
-    let mut head = crate::h3::RequestHead {
-        method: "CONNECT".into(),
-        scheme: Some("https".into()),
-        authority: Some("a".into()),
-        path: Some("/".into()),
-        protocol: Some("websocket".into()),
-        ..Default::default()
-    };
+    let mut head = connect("websocket");
     let id = pair.client.conn.request(&head).unwrap();
     pair.run();
     assert_eq!(
@@ -386,4 +434,95 @@ fn unknown_tokens_go_to_the_application_and_known_ones_need_a_dialect() {
     let id = conn.h3.send_request(&mut conn.quic, &head, false).unwrap();
     pair.run();
     assert_eq!(pair.server.take(), [Event::Request(id, head.into())]);
+}
+
+#[test]
+fn a_protocol_that_was_not_offered() {
+    for (dialects, error) in [
+        (&[Dialect::Draft16], Some(0x0817_b3dd)),
+        (&[Dialect::Draft13], None),
+    ] {
+        let options = Options {
+            server: dialects,
+            ..Options::default()
+        };
+        let mut pair = Pair::connected(&options);
+        let request = SessionRequest::new("a", "/").protocol("offered");
+        let session = pair.client.conn.request_session(request).unwrap();
+        pair.run();
+        let mut fields = Fields::new();
+        fields.push("wt-protocol", "\"other\"");
+        let response = ResponseHead {
+            status: 200,
+            fields,
+        };
+        let Connection { h3, quic, .. } = &mut *pair.server.conn;
+        h3.send_response(quic, session.stream(), &response, false)
+            .unwrap();
+        pair.run();
+        if error.is_some() {
+            let closed = pair.client.session_closed(session);
+            assert_eq!((closed.by, closed.error), (ClosedBy::Fault, error));
+        } else {
+            assert_eq!(pair.client.conn.protocol(session), None);
+            assert_eq!(pair.client.conn.sessions().count(), 1);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever comes on any way into a session: nobody panics, and what is held stays in bounds.
+    #[test]
+    fn any_bytes_at_all(
+        inputs in prop::collection::vec(
+            (0..5u8, prop::collection::vec(any::<u8>(), 0..300), any::<u32>()),
+            1..12,
+        ),
+        dialect in 0..4usize,
+    ) {
+        let options = Options {
+            server: &Dialect::ALL[dialect..=dialect],
+            ..Options::default()
+        };
+        let (mut pair, session) = Pair::with_session(&options);
+        let limits = Limits::default();
+        for (way, bytes, number) in inputs {
+            let Connection { h3, quic, .. } = &mut *pair.client.conn;
+            let id = u64::from(number % 12).to_be_bytes()[7];
+            match way {
+                0 => {
+                    let _ = h3.write_body(quic, session.stream(), &bytes);
+                }
+                1 => {
+                    let mut out = Vec::new();
+                    capsule::encode(0x190b_4d3d + u64::from(number % 8), &bytes[..bytes.len().min(9)], &mut out);
+                    let _ = h3.write_body(quic, session.stream(), &out);
+                }
+                2 | 3 => {
+                    let (dir, marker) = if way == 2 { (Dir::Uni, 0x54) } else { (Dir::Bi, 0x41) };
+                    if let Some(stream) = quic.open(dir) {
+                        let _ = quic.write(stream, &[0x40, marker, id & !3]);
+                        let _ = quic.write(stream, &bytes);
+                        match number % 3 {
+                            0 => {
+                                let _ = quic.finish(stream);
+                            }
+                            1 => quic.reset(stream, number.into()),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {
+                    let _ = quic.send_datagram(&[id], &bytes);
+                }
+            }
+            pair.run_for(Duration::from_millis(30));
+            prop_assert!(pair.server.conn.wt.accounted_bytes() < limits.datagram_bytes_in
+                + limits.early_datagram_bytes + limits.capsule + 64 * 1024);
+        }
+        pair.run_for(Duration::from_secs(20));
+        prop_assert!(pair.server.conn.is_established() || pair.server.conn.is_closed());
+    }
 }

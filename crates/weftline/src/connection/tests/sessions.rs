@@ -430,3 +430,65 @@ fn keying_material_is_a_sessions_own() {
     assert_ne!(export(&pair, true, a, b"other"), Ok(ours));
     assert!(export(&pair, true, a, b"").is_err());
 }
+
+#[test]
+fn sessions_given_up_before_the_handshake() {
+    let mut pair = Pair::new(&Options::default());
+    let conn = &mut pair.client.conn;
+    let first = conn.request_session(request()).unwrap();
+    let second = conn.request_session(request()).unwrap();
+    conn.close_session(first, 1, "").unwrap();
+    assert_eq!(
+        pair.client.session_closed(first),
+        ended(ClosedBy::Local, 1, "", None)
+    );
+    let third = pair.client.conn.request_session(request()).unwrap();
+    assert!(first < second && second < third);
+    pair.run();
+    let events = pair.server.take();
+    let asked = events.iter().filter_map(|event| match event {
+        Event::SessionRequested(id, _) => Some(*id),
+        _ => None,
+    });
+    assert_eq!(asked.collect::<Vec<_>>(), [second, third]);
+    assert_eq!(pair.client.take(), [Event::Connected]);
+}
+
+#[test]
+fn sessions_past_the_servers_limit_fail_when_that_is_known() {
+    let without = Options {
+        server_limits: Limits {
+            session_window: 0,
+            session_streams: 0,
+            ..Limits::default()
+        },
+        ..Options::default()
+    };
+    let mut pair = Pair::new(&without);
+    let asked = [(); 3].map(|()| pair.client.conn.request_session(request()).unwrap());
+    pair.run();
+    let events = pair.client.take();
+    let failed = events.iter().filter_map(|event| match event {
+        Event::SessionClosed(id, closed) if closed.by == ClosedBy::Fault => Some(*id),
+        _ => None,
+    });
+    assert_eq!(failed.collect::<Vec<_>>(), asked[1..]);
+    let events = pair.server.take();
+    assert!(
+        matches!(events[..], [Event::Connected, Event::SessionRequested(id, _)] if id == asked[0])
+    );
+}
+
+/// A client's GOAWAY is about pushes: its sessions are still welcome.
+#[test]
+fn a_clients_goaway_stops_no_sessions() {
+    let mut pair = Pair::connected(&Options::default());
+    let session = pair.client.conn.request_session(request()).unwrap();
+    pair.client.conn.go_away();
+    pair.client.conn.go_away();
+    pair.run();
+    let events = pair.server.take();
+    assert!(events.contains(&Event::GoingAway));
+    let asked = |event: &Event| matches!(event, Event::SessionRequested(id, _) if *id == session);
+    assert!(events.iter().any(asked), "{events:?}");
+}

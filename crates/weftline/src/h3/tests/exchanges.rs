@@ -25,6 +25,17 @@ fn settings_are_exchanged() {
 }
 
 #[test]
+fn settings_pass_through_a_small_buffer() {
+    let limits = Limits {
+        stream_send_buffer: 5,
+        ..Limits::default()
+    };
+    let mut pair = Pair::with_limits(&limits);
+    let (h3, _) = pair.client.parts();
+    assert_eq!(h3.peer_settings().unwrap().iter().count(), 6);
+}
+
+#[test]
 fn a_request_without_content() {
     let mut pair = Pair::new();
     let head = request("GET", &[("accept", "*/*")]);
@@ -270,10 +281,14 @@ fn a_tunnel() {
     pair.run();
     assert_eq!(pair.client.read(ID), Ok(None));
     pair.client.write(ID, b"late").unwrap();
+    pair.run();
+    let late = (b"late".to_vec(), Err(ReadFail::Blocked));
+    assert_eq!(pair.server.read_all(ID), late);
+    // And the server hears of it, though its own was delivered long ago.
     pair.client.finish(ID);
     pair.run();
     assert_eq!(pair.server.messages(), 1);
-    assert_eq!(pair.server.read_all(ID), (b"late".to_vec(), Ok(())));
+    assert_eq!(pair.server.read(ID), Ok(None));
     assert_eq!((pair.client.messages(), pair.server.messages()), (0, 0));
 }
 

@@ -7,15 +7,12 @@ mod new_reno;
 
 pub(crate) use new_reno::NewReno;
 
-use crate::{quic::recovery::Rtt, time::Instant};
+use crate::time::Instant;
 
 /// A congestion controller (RFC 9002, section 7): hears what is sent, acknowledged and lost, and
 /// says how many bytes may be in flight. Counting those bytes, deciding what is lost and pacing
 /// are not its work.
 pub(crate) trait Controller: fmt::Debug + Send {
-    /// Its name, for logs.
-    fn name(&self) -> &'static str;
-
     /// Bytes that may be in flight.
     fn window(&self) -> u64;
 
@@ -23,7 +20,7 @@ pub(crate) trait Controller: fmt::Debug + Send {
     fn on_sent(&mut self, now: Instant, bytes: u16, in_flight: u64);
 
     /// A packet that counted as in flight was acknowledged.
-    fn on_ack(&mut self, ack: &AckedPacket<'_>);
+    fn on_ack(&mut self, ack: &AckedPacket);
 
     /// Packets were lost or marked; the newest of them was sent at `sent`.
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, cause: Cause);
@@ -37,13 +34,10 @@ pub(crate) trait Controller: fmt::Debug + Send {
 
 /// A packet that was acknowledged.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct AckedPacket<'a> {
-    pub(crate) now: Instant,
+pub(crate) struct AckedPacket {
     /// When it was sent.
     pub(crate) sent: Instant,
     pub(crate) bytes: u16,
-    /// The path's round-trip time, with the sample this acknowledgement gave.
-    pub(crate) rtt: &'a Rtt,
     /// Too little was sent of late to fill the window, so its being enough proves nothing
     /// (RFC 9002, section 7.8).
     pub(crate) app_limited: bool,

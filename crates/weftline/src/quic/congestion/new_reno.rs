@@ -40,17 +40,13 @@ impl NewReno {
 }
 
 impl Controller for NewReno {
-    fn name(&self) -> &'static str {
-        "new_reno"
-    }
-
     fn window(&self) -> u64 {
         self.window
     }
 
     fn on_sent(&mut self, _now: Instant, _bytes: u16, _in_flight: u64) {}
 
-    fn on_ack(&mut self, ack: &AckedPacket<'_>) {
+    fn on_ack(&mut self, ack: &AckedPacket) {
         if ack.app_limited || self.in_recovery(ack.sent) {
             return;
         }

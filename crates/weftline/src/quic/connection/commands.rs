@@ -189,6 +189,9 @@ impl Connection {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             rtt: self.recovery.rtt().smoothed(),
+            latest_rtt: self.recovery.rtt().latest(),
+            min_rtt: self.recovery.rtt().min(),
+            rtt_variation: self.recovery.rtt().variation(),
             congestion_window: self.recovery.congestion_window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
             bytes_sent: self.stats.bytes_sent,

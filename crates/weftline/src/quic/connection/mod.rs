@@ -127,6 +127,12 @@ pub(crate) enum DatagramFail {
 pub struct Stats {
     /// The smoothed round-trip time.
     pub rtt: Duration,
+    /// Its newest sample; zero before the first.
+    pub latest_rtt: Duration,
+    /// Its smallest sample; zero before the first.
+    pub min_rtt: Duration,
+    /// The mean deviation of its samples.
+    pub rtt_variation: Duration,
     /// The congestion window, in bytes.
     pub congestion_window: u64,
     /// Bytes sent and not yet acknowledged or lost.

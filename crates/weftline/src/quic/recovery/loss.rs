@@ -69,7 +69,7 @@ impl Recovery {
             self.process_ecn(now, id, newest, ack.ecn, raised);
         }
         self.detect_lost(now, id, outcome);
-        self.credit_acked(now, id);
+        self.credit_acked(id);
 
         if self.side == Side::Client && id == SpaceId::Handshake {
             self.peer_validated_address = true;
@@ -117,17 +117,15 @@ impl Recovery {
 
     /// Tells the controller of what arrived. It comes after losses: these begin a recovery period
     /// in which the window does not grow.
-    fn credit_acked(&mut self, now: Instant, id: SpaceId) {
+    fn credit_acked(&mut self, id: SpaceId) {
         let path_start = self.path_start_of(id);
         for packet in self.newly_acked.drain(..) {
             if !packet.in_flight || packet.number < path_start {
                 continue;
             }
             self.controller.on_ack(&AckedPacket {
-                now,
                 sent: packet.time,
                 bytes: packet.size,
-                rtt: &self.rtt,
                 app_limited: !self.window_used,
             });
         }

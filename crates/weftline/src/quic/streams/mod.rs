@@ -332,11 +332,13 @@ impl Streams {
     }
 
     /// How many streams are not done with.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Data written and not yet delivered, in bytes.
+    #[cfg(test)]
     pub(crate) fn buffered(&self) -> u64 {
         self.counted.buffered
     }

@@ -99,6 +99,7 @@ impl SendBuffer {
     }
 
     /// Whether something was sent that is not acknowledged.
+    #[cfg(test)]
     pub(crate) fn has_unacked(&self) -> bool {
         self.base < self.sent.min(self.end)
     }

@@ -1,20 +1,21 @@
-//! How sessions begin and end: the application's commands, and what of the connection moves them.
+//! How sessions begin: they are asked for, judged, answered and established.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
-use core::{mem, time::Duration};
+use core::mem;
 
 use super::{
     Dialect, Io, Layer, Phase, SessionId, SessionRequest,
-    capsules::{self, Inbox},
+    capsules::Inbox,
     credit::Credit,
     dialect,
+    end::failed,
     negotiate::{self, Peer, Refusal},
     session::{Asked, Patience, Session},
     state::{Input, State},
 };
 use crate::{
     error::{Fault, RequestError, SessionError},
-    event::{ClosedBy, Event, SessionClosed, SessionReady},
+    event::{Event, SessionReady},
     h3::{self, Fields, RequestHead, ResponseHead},
     wire::{
         Dir, Side, StreamId,
@@ -45,11 +46,11 @@ impl Layer {
             Phase::Ready(Ok(dialect)) if self.live() >= self.session_limit(io, dialect) => {
                 return Err(SessionError::Limit);
             }
-            // Streams cannot be opened yet. The first ones will be these, in order.
-            Phase::Handshake if self.sessions.len() < self.limits.sessions => {
-                StreamId::new(Side::Client, Dir::Bi, self.sessions.len() as u64)
+            Phase::Handshake | Phase::Connected if self.live() >= self.limits.sessions => {
+                return Err(SessionError::Limit);
             }
-            Phase::Handshake => return Err(SessionError::Limit),
+            // Streams cannot be opened yet. The first ones will be these, in order.
+            Phase::Handshake => StreamId::new(Side::Client, Dir::Bi, self.queued),
             Phase::Connected | Phase::Ready(Ok(_)) => {
                 io.quic.open(Dir::Bi).ok_or(SessionError::Limit)?
             }
@@ -62,6 +63,7 @@ impl Layer {
         };
         let session = Session::new(State::Queued, Asked::Request(Box::new(request)), patience);
         self.sessions.insert(id, session);
+        self.queued += u64::from(self.phase == Phase::Handshake);
         if let Phase::Ready(Ok(dialect)) = self.phase {
             self.send_request(io, id, dialect);
         }
@@ -117,63 +119,6 @@ impl Layer {
         Ok(())
     }
 
-    /// Ends a session. Its streams are gone with this; [`Event::SessionClosed`] follows when the
-    /// peer has seen it, or did not answer in time.
-    pub(crate) fn close_session(
-        &mut self,
-        io: &mut Io<'_>,
-        id: SessionId,
-        code: u32,
-        reason: &str,
-    ) -> Result<(), SessionError> {
-        let session = self
-            .sessions
-            .get_mut(&id)
-            .ok_or(SessionError::UnknownSession)?;
-        let report = closed(ClosedBy::Local, code, reason, None);
-        match session.state {
-            State::Queued => {
-                io.quic.reset(id.stream(), error_code::H3_REQUEST_CANCELLED);
-                self.end(io, id, Input::Close, Some(report));
-            }
-            State::Requested => {
-                io.h3
-                    .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
-                self.end(io, id, Input::Close, Some(report));
-            }
-            State::Open => {
-                let mut capsule = Vec::new();
-                capsules::encode_close(code, reason, &mut capsule);
-                session.output.close = Some(capsule);
-                session.output.finish = true;
-                self.wind_down(io, id, Input::Close, Some(report));
-                self.flush(io, id);
-            }
-            State::Held | State::Offered | State::Closing | State::Closed => {
-                return Err(SessionError::WrongState);
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks the peer to finish a session soon. Dialects without such a message send nothing.
-    pub(crate) fn drain_session(
-        &mut self,
-        io: &mut Io<'_>,
-        id: SessionId,
-    ) -> Result<(), SessionError> {
-        let session = self
-            .sessions
-            .get_mut(&id)
-            .ok_or(SessionError::UnknownSession)?;
-        if !session.is_open() {
-            return Err(SessionError::WrongState);
-        }
-        session.output.drain = session.dialect.is_some_and(|dialect| dialect.rules().drain);
-        self.flush(io, id);
-        Ok(())
-    }
-
     /// This end takes no more sessions.
     pub(crate) fn go_away(&mut self) {
         self.going_away = true;
@@ -181,14 +126,21 @@ impl Layer {
 
     pub(super) fn on_connected(&mut self, io: &mut Io<'_>) {
         self.phase = Phase::Connected;
-        let queued: Vec<_> = self.sessions.keys().copied().collect();
-        for id in queued {
-            if io.quic.open(Dir::Bi) != Some(id.stream()) {
-                let what = "the server takes no more requests";
-                self.end(io, id, Input::Refused, Some(failed(0, what).without_code()));
-                self.over.remove(&id.stream());
-            } else if let Some(session) = self.sessions.get_mut(&id) {
-                session.patience = Patience::For(self.limits.session_timeout);
+        for index in 0..self.queued {
+            let stream = StreamId::new(Side::Client, Dir::Bi, index);
+            let id = SessionId(stream);
+            let is_open = io.quic.open(Dir::Bi) == Some(stream);
+            match self.sessions.get_mut(&id) {
+                Some(session) if is_open => {
+                    session.patience = Patience::For(self.limits.session_timeout);
+                }
+                Some(_) => {
+                    let what = "the server takes no more requests";
+                    self.end(io, id, Input::Refused, Some(failed(0, what).without_code()));
+                    self.over.remove(&stream);
+                }
+                // It was closed again meanwhile.
+                None => io.quic.reset(stream, error_code::H3_REQUEST_CANCELLED),
             }
         }
     }
@@ -211,8 +163,7 @@ impl Layer {
         for id in waiting {
             match (self.side, choice) {
                 (Side::Client, Ok(dialect)) => {
-                    // Itself among them.
-                    if self.live() > self.session_limit(io, dialect) && self.is_last(id) {
+                    if self.admitted() >= self.session_limit(io, dialect) {
                         io.quic.reset(id.stream(), error_code::H3_REQUEST_CANCELLED);
                         let what = "the server takes no more sessions at once";
                         self.end(io, id, Input::Refused, Some(failed(0, what).without_code()));
@@ -233,6 +184,9 @@ impl Layer {
 
     pub(super) fn on_go_away(&mut self, io: &mut Io<'_>) {
         self.going_away = true;
+        if mem::replace(&mut self.peer_going_away, true) {
+            return;
+        }
         io.events.push_back(Event::GoingAway);
         for (&id, session) in &mut self.sessions {
             if session.is_open() && !mem::replace(&mut session.draining, true) {
@@ -241,19 +195,10 @@ impl Layer {
         }
     }
 
-    pub(super) fn on_connection_closed(&mut self) {
-        self.phase = Phase::Closed;
-        self.sessions.clear();
-        self.streams.clear();
-        self.over.clear();
-        self.pending = super::Pending::new(&self.limits);
-        (self.datagrams, self.datagram_bytes) = (0, 0);
-    }
-
     /// Server: a request for a session arrived.
     pub(super) fn on_request(&mut self, io: &mut Io<'_>, id: SessionId, head: RequestHead) {
         // The exact limit is known with the settings.
-        if self.live() >= self.limits.sessions || self.going_away {
+        if self.live() >= self.limits.sessions {
             io.h3
                 .cancel(io.quic, id.stream(), error_code::H3_REQUEST_REJECTED);
             self.drop_streams(io, id, dialect::WT_BUFFERED_STREAM_REJECTED);
@@ -305,133 +250,6 @@ impl Layer {
         self.begin(io, id);
     }
 
-    /// The peer wants nothing more from us on the CONNECT stream.
-    pub(super) fn on_stopped(&mut self, io: &mut Io<'_>, id: SessionId, code: u64) {
-        let Some(session) = self.sessions.get(&id) else {
-            return;
-        };
-        let report = closed(ClosedBy::Peer, 0, "", Some(code));
-        match session.state {
-            // The peer's close capsule may be behind this. It gets a while to come.
-            State::Open => {
-                self.wind_down(io, id, Input::PeerStop, Some(report));
-                self.pump(io, id);
-            }
-            State::Held => {
-                io.h3
-                    .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
-                self.end(io, id, Input::PeerStop, None);
-            }
-            State::Offered => {
-                io.h3
-                    .cancel(io.quic, id.stream(), error_code::H3_REQUEST_CANCELLED);
-                self.end(io, id, Input::PeerStop, Some(report));
-            }
-            State::Queued | State::Requested | State::Closing | State::Closed => {}
-        }
-    }
-
-    /// HTTP/3 gave the exchange up.
-    pub(super) fn on_failed(&mut self, io: &mut Io<'_>, id: SessionId, code: u64) {
-        let report = self.report_or(id, closed(ClosedBy::Peer, 0, "", Some(code)));
-        self.end(io, id, Input::PeerReset, report);
-    }
-
-    /// A session took too long for its state.
-    pub(super) fn on_timeout(&mut self, io: &mut Io<'_>, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let late = |what| Some(closed(ClosedBy::Timeout, 0, what, None));
-        let (code, report) = match session.state {
-            State::Queued => {
-                io.quic.reset(id.stream(), error_code::H3_REQUEST_CANCELLED);
-                let report = late("the server's SETTINGS did not come");
-                return self.end(io, id, Input::Timeout, report);
-            }
-            State::Requested => (
-                error_code::H3_REQUEST_CANCELLED,
-                late("the server did not answer"),
-            ),
-            State::Held => (error_code::H3_REQUEST_REJECTED, None),
-            State::Offered => (
-                error_code::H3_REQUEST_REJECTED,
-                late("the request was not answered"),
-            ),
-            State::Closing => (error_code::H3_REQUEST_CANCELLED, session.report.take()),
-            State::Open | State::Closed => return session.patience = Patience::Endless,
-        };
-        io.h3.cancel(io.quic, id.stream(), code);
-        self.end(io, id, Input::Timeout, report);
-    }
-
-    /// Ends a session because the peer broke its rules: the CONNECT stream is reset with `code`.
-    pub(super) fn fail(&mut self, io: &mut Io<'_>, id: SessionId, code: u64, reason: &str) {
-        io.h3.cancel(io.quic, id.stream(), code);
-        let report = self.report_or(id, failed(code, reason));
-        self.end(io, id, Input::PeerReset, report);
-    }
-
-    /// The session is over but for the ends of its CONNECT stream: nothing of it is used any more.
-    pub(super) fn wind_down(
-        &mut self,
-        io: &mut Io<'_>,
-        id: SessionId,
-        input: Input,
-        report: Option<SessionClosed>,
-    ) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        session.state = session.state.on(input);
-        session.report = report;
-        session.patience = Patience::For(CLOSE_TIMEOUT);
-        session.output.drain = false;
-        let code = session.gone_code();
-        let unread = mem::take(&mut session.datagrams);
-        self.datagrams -= unread.queue.len();
-        self.datagram_bytes -= unread.bytes;
-        self.drop_streams(io, id, code);
-    }
-
-    /// The session is over, and forgotten but for its name.
-    pub(super) fn end(
-        &mut self,
-        io: &mut Io<'_>,
-        id: SessionId,
-        input: Input,
-        report: Option<SessionClosed>,
-    ) {
-        let Some(session) = self.sessions.remove(&id) else {
-            return;
-        };
-        debug_assert_eq!(session.state.on(input), State::Closed);
-        self.datagrams -= session.datagrams.queue.len();
-        self.datagram_bytes -= session.datagrams.bytes;
-        let code = session.gone_code();
-        self.drop_streams(io, id, code);
-        self.pending.on_ended(id, code);
-        self.over.insert(id.stream());
-        if let Some(report) = report {
-            io.events.push_back(Event::SessionClosed(id, report));
-        }
-    }
-
-    /// What the application is to hear of an end: nothing when it knows already, and what was
-    /// prepared rather than `other`. A request that was only held it never saw.
-    pub(super) fn report_or(
-        &mut self,
-        id: SessionId,
-        other: SessionClosed,
-    ) -> Option<SessionClosed> {
-        let session = self.sessions.get_mut(&id)?;
-        match session.state {
-            State::Closing => session.report.take(),
-            State::Held => None,
-            _ => Some(other),
-        }
-    }
-
     fn send_request(&mut self, io: &mut Io<'_>, id: SessionId, dialect: Dialect) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -480,7 +298,7 @@ impl Layer {
             }
         };
         let head = head.clone();
-        if self.live() > self.session_limit(io, dialect) && self.is_last(id) {
+        if self.admitted() >= self.session_limit(io, dialect) {
             io.h3
                 .cancel(io.quic, stream, error_code::H3_REQUEST_REJECTED);
             return self.end(io, id, Input::Refused, None);
@@ -526,11 +344,17 @@ impl Layer {
         session.input.inbox = Some(Inbox::new(dialect.rules(), flow_control, &self.limits));
     }
 
-    /// What waited for the session goes to it.
+    /// What waited for the session goes to it, and the application hears what it missed.
     fn begin(&mut self, io: &mut Io<'_>, id: SessionId) {
         self.adopt_waiting(io, id);
         while let Some(data) = self.pending.take_datagram(id) {
             self.keep_datagram(io, id, data);
+        }
+        if let Some(session) = self.sessions.get_mut(&id)
+            && self.peer_going_away
+        {
+            session.draining = true;
+            io.events.push_back(Event::SessionDraining(id));
         }
         self.pump(io, id);
     }
@@ -543,13 +367,12 @@ impl Layer {
             .count()
     }
 
-    /// Whether no session that counts came after this one.
-    fn is_last(&self, id: SessionId) -> bool {
-        let live = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.state.is_live());
-        live.map(|(id, _)| *id).next_back() == Some(id)
+    /// Sessions that were let through: asked for, shown to the application or open.
+    fn admitted(&self) -> usize {
+        let states = self.sessions.values().map(|session| session.state);
+        states
+            .filter(|state| matches!(state, State::Requested | State::Offered | State::Open))
+            .count()
     }
 
     /// How many sessions there may be at once.
@@ -560,36 +383,6 @@ impl Layer {
     }
 }
 
-impl Session {
-    /// The code with which its streams are reset when it is over.
-    pub(super) fn gone_code(&self) -> u64 {
-        let rules = self.dialect.map(Dialect::rules);
-        rules.map_or(dialect::WT_SESSION_GONE, |rules| rules.session_gone)
-    }
-}
-
-impl SessionClosed {
-    fn without_code(self) -> Self {
-        Self {
-            error: None,
-            ..self
-        }
-    }
-}
-
-pub(super) fn closed(by: ClosedBy, code: u32, reason: &str, error: Option<u64>) -> SessionClosed {
-    SessionClosed {
-        by,
-        code,
-        reason: reason.into(),
-        error,
-    }
-}
-
-fn failed(code: u64, reason: &str) -> SessionClosed {
-    closed(ClosedBy::Fault, 0, reason, Some(code))
-}
-
 fn session_error(error: RequestError) -> SessionError {
     match error {
         RequestError::Limit => SessionError::Limit,
@@ -597,6 +390,3 @@ fn session_error(error: RequestError) -> SessionError {
         RequestError::Invalid(what) => SessionError::Invalid(what),
     }
 }
-
-/// How long a closed session waits for the peer's end of its CONNECT stream.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

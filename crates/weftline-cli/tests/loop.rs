@@ -1,0 +1,434 @@
+//! The server and the clients of the command, against each other on loopback.
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use support::{PATIENCE, Scratch, Server, pattern, wait, weftline};
+use weftline::config::ClientConfig;
+use weftline_rustls::{ClientTls, hash};
+use weftline_tokio::{Endpoint, Session, Target};
+
+#[test]
+fn the_first_line_says_where_the_server_is() {
+    let server = Server::start(&["--web", "127.0.0.1:0"]);
+    let keys: Vec<_> = server.ready.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["event", "url", "cert_sha256", "web"]);
+    assert_eq!(server.ready["event"], "ready");
+    assert!(server.url("").starts_with("https://127.0.0.1:"));
+    assert!(hash::parse_sha256(server.hash()).is_some());
+    assert!(
+        server.ready["web"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://127.0.0.1:")
+    );
+
+    let server = Server::start(&["--no-web"]);
+    assert_eq!(server.ready["web"], Value::Null);
+}
+
+#[test]
+fn the_demo_page_is_served() {
+    let server = Server::start(&["--web", "127.0.0.1:0"]);
+    let address = server.ready["web"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("http://")
+        .unwrap();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    };
+    let page = get("/");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(page.contains(server.hash()) && page.contains(&server.url("")));
+    assert!(get("/other").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn texts_come_back_in_every_way() {
+    let server = Server::start(&["--no-web", "--protocol", "any"]);
+    for dialect in ["auto", "02", "07", "13", "16"] {
+        let args = [
+            "--json",
+            "--dialect",
+            dialect,
+            "--protocol",
+            "weft",
+            "--bidi",
+            "one",
+            "--bidi",
+            "zwei \u{1F44B}",
+            "--uni",
+            "three",
+            "--datagram",
+            "four",
+        ];
+        let events = server.client("connect", "/echo", &args).events();
+        assert_eq!(events[0]["event"], "session", "{dialect}");
+        if dialect != "auto" {
+            assert_eq!(events[0]["dialect"], dialect);
+        }
+        let rest: Vec<_> = events[1..].to_vec();
+        let expected = [
+            json!({"event": "bidi", "text": "one"}),
+            json!({"event": "bidi", "text": "zwei \u{1F44B}"}),
+            json!({"event": "uni", "text": "three"}),
+            json!({"event": "datagram", "text": "four"}),
+            json!({"event": "closed", "code": 0, "reason": ""}),
+        ];
+        assert_eq!(rest, expected, "{dialect}");
+    }
+}
+
+#[test]
+fn protocols_are_agreed_on() {
+    let server = Server::start(&["--no-web", "--protocol", "b"]);
+    let args = [
+        "--json",
+        "--protocol",
+        "a",
+        "--protocol",
+        "b",
+        "--bidi",
+        "x",
+    ];
+    let events = server.client("connect", "/echo", &args).events();
+    assert_eq!(events[0]["protocol"], "b");
+    let args = ["--json", "--protocol", "a", "--bidi", "x"];
+    let events = server.client("connect", "/echo", &args).events();
+    assert_eq!(events[0]["protocol"], Value::Null);
+}
+
+#[test]
+fn stdin_comes_back_byte_for_byte() {
+    let server = Server::start(&["--no-web"]);
+    let data = pattern(4 << 20, 7);
+    let finished = server.client_with("connect", "/echo", &[], data.clone());
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    assert!(
+        finished.stdout == data,
+        "{} bytes came back",
+        finished.stdout.len()
+    );
+
+    let empty = server.client("connect", "/echo", &[]);
+    assert_eq!((empty.code, empty.stdout.len()), (Some(0), 0));
+
+    let lines = server.client_with("connect", "/echo", &["--json"], b"a\nb".to_vec());
+    let lines = &lines.events()[1..];
+    assert_eq!(lines[0], json!({"event": "bidi", "text": "a"}));
+    assert_eq!(lines[1], json!({"event": "bidi", "text": "b"}));
+    assert_eq!(lines[2]["event"], "closed");
+}
+
+#[test]
+fn sinks_count_and_sources_send() {
+    let server = Server::start(&["--no-web"]);
+    let sunk = server.client_with("connect", "/sink", &[], vec![1; 300_000]);
+    assert_eq!(str::from_utf8(&sunk.stdout).unwrap(), r#"{"bytes":300000}"#);
+    let sent = server.client("connect", "/source?bytes=300000", &[]);
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    assert!(sent.stdout == pattern(300_000, 0));
+}
+
+#[test]
+fn downloads() {
+    let server = Server::start(&["--no-web"]);
+    let scratch = Scratch::new("downloads");
+    let file = scratch.file("body");
+    let finished = server.client("get", "/bytes/1000000", &["-o", &file]);
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    assert!(std::fs::read(&file).unwrap() == pattern(1_000_000, 0));
+
+    let finished = server.client("get", "/bytes/5000", &[]);
+    assert!(finished.stdout == pattern(5000, 0));
+    assert_eq!(server.client("get", "/healthz", &[]).stdout, b"ok\n");
+    assert_eq!(server.client("get", "/bytes/0", &[]).stdout, b"");
+    let page = server.client("get", "/", &[]).stdout;
+    assert!(page.starts_with(b"<!doctype html>"));
+}
+
+#[test]
+fn figures_are_json() {
+    let server = Server::start(&["--no-web"]);
+    let ask = |path| -> Value {
+        let events = server
+            .client("connect", path, &["--json", "--bidi", ""])
+            .events();
+        serde_json::from_str(events[1]["text"].as_str().unwrap()).unwrap()
+    };
+    let stats = ask("/stats");
+    assert!(
+        stats["connection"]["packets_sent"].as_u64().unwrap() > 0,
+        "{stats}"
+    );
+    let status = ask("/status");
+    assert_eq!(
+        status["sessions"],
+        json!({"open": 1, "total": 2}),
+        "{status}"
+    );
+}
+
+#[test]
+fn the_server_says_what_happens() {
+    let server = Server::start(&["--no-web"]);
+    assert_eq!(
+        server
+            .client("connect", "/echo?id=x", &["--bidi", "a"])
+            .code,
+        Some(0)
+    );
+    assert!(server.event("connection")["remote"].is_string());
+    let session = server.event("session");
+    assert_eq!(
+        (&session["path"], &session["status"]),
+        (&json!("/echo?id=x"), &json!(200))
+    );
+    let closed = server.event("session-closed");
+    assert_eq!(
+        (&closed["code"], &closed["by"]),
+        (&json!(0), &json!("peer"))
+    );
+    server.event("connection-closed");
+    assert_ne!(server.client("connect", "/nowhere", &[]).code, Some(0));
+    assert_eq!(server.event("session-refused")["status"], 404);
+    assert_ne!(server.client("get", "/nowhere", &[]).code, Some(0));
+    assert_eq!(server.event("request")["status"], 404);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_drains_and_the_exit_code_is_0() {
+    for signal in ["INT", "TERM"] {
+        let mut server = Server::start(&["--no-web"]);
+        server.signal(signal);
+        server.event("draining");
+        assert_eq!(server.wait(), Some(0), "{signal}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn draining_does_not_wait_for_ever() {
+    let mut server = Server::start(&["--no-web"]);
+    let mut client = server.client_in_background("/echo");
+    let stdin = client.stdin.take();
+    server.event("session");
+    server.signal("INT");
+    server.event("stopped");
+    assert_eq!(server.wait(), Some(0));
+    // Told that the session is over, though its stdin is open.
+    assert_ne!(wait(&mut client).code(), Some(0));
+    drop(stdin);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut server = Server::start(&["--no-web"]);
+    let mut client = server.client_in_background("/echo");
+    let stdin = client.stdin.take();
+    server.event("session");
+    server.signal("INT");
+    server.event("draining");
+    server.signal("INT");
+    assert_eq!(server.wait(), Some(1));
+    let _ = client.kill();
+    let _ = client.wait();
+    drop(stdin);
+}
+
+#[test]
+fn certificates_for_the_server_and_its_clients() {
+    let scratch = Scratch::new("certificates");
+    let (cert, key) = (scratch.file("cert.pem"), scratch.file("key.pem"));
+    let dir = scratch.path().to_str().unwrap();
+    let made = weftline(&["cert", "--out", dir]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let server = Server::start(&["--no-web", "--cert", &cert, "--key", &key]);
+    let said = String::from_utf8(made.stdout).unwrap();
+    assert!(
+        said.contains(server.hash()) && said.contains("serverCertificateHashes"),
+        "{said}"
+    );
+    let with_ca = weftline(&[
+        "connect",
+        &server.url("/echo"),
+        "--ca",
+        &cert,
+        "--bidi",
+        "x",
+    ]);
+    assert_eq!(with_ca.code, Some(0), "{}", with_ca.stderr);
+    let insecure = weftline(&["get", &server.url("/healthz"), "--insecure"]);
+    assert_eq!(insecure.code, Some(0), "{}", insecure.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn keys_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new("modes");
+    let key = scratch.file("key.pem");
+    std::fs::write(&key, "an old key").unwrap();
+    let dir = scratch.path().to_str().unwrap();
+    assert_eq!(weftline(&["cert", "--out", dir, "--force"]).code, Some(0));
+    let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// A session through the library, for what the command does not do.
+async fn session(server: &Server, endpoint: &Endpoint, path: &str) -> Session {
+    let hash = hash::parse_sha256(server.hash()).unwrap();
+    let tls = ClientTls::builder()
+        .certificate_hashes(vec![hash])
+        .build()
+        .unwrap();
+    let config = ClientConfig::builder(Arc::new(tls)).build().unwrap();
+    let target = Target::parse(&server.url(path)).unwrap();
+    let request = target.session_request();
+    endpoint
+        .connect_session(&target, Arc::new(config), request)
+        .await
+        .unwrap()
+}
+
+async fn report(server: &Server, endpoint: &Endpoint, of: &str) -> Value {
+    let session = session(server, endpoint, &format!("/report?of={of}")).await;
+    let mut stream = session.accept_uni().await.unwrap();
+    serde_json::from_slice(&stream.read_to_end(1 << 20).await.unwrap()).unwrap()
+}
+
+fn with_library(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, work).await })
+        .unwrap();
+}
+
+#[test]
+fn reports_tell_the_close_of_a_session() {
+    let server = Server::start(&["--no-web"]);
+    with_library(async {
+        let endpoint = Endpoint::client().unwrap();
+        let closing = session(&server, &endpoint, "/echo?id=closing").await;
+        assert_eq!(
+            report(&server, &endpoint, "closing").await["close"],
+            Value::Null
+        );
+        closing.close(1234, "good bye \u{1F44B}");
+        closing.closed().await;
+        loop {
+            let report = report(&server, &endpoint, "closing").await;
+            if report["close"] != Value::Null {
+                assert_eq!(
+                    report["close"],
+                    json!({"code": 1234, "reason": "good bye \u{1F44B}"})
+                );
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
+fn reports_tell_resets_and_stops() {
+    let server = Server::start(&["--no-web"]);
+    with_library(async {
+        let endpoint = Endpoint::client().unwrap();
+        let aborting = session(&server, &endpoint, "/echo?id=aborting").await;
+        let (mut send, mut recv) = aborting.open_bi().await.unwrap();
+        send.write_all(b"x").await.unwrap();
+        assert_eq!(&recv.read_chunk(10).await.unwrap().unwrap()[..], b"x");
+        recv.stop(88);
+        send.reset(99);
+        loop {
+            let report = report(&server, &endpoint, "aborting").await;
+            if report["resets"] != json!([]) && report["stops"] != json!([]) {
+                assert_eq!(report["resets"], json!([{"code": 99}]));
+                assert_eq!(report["stops"], json!([{"code": 88}]));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
+fn the_server_opens_streams_and_checks_the_answers() {
+    let server = Server::start(&["--no-web"]);
+    with_library(async {
+        let endpoint = Endpoint::client().unwrap();
+        let opened = session(
+            &server,
+            &endpoint,
+            "/server-streams?uni=3&bidi=2&size=70000&id=o",
+        )
+        .await;
+        for _ in 0..3 {
+            let mut recv = opened.accept_uni().await.unwrap();
+            let data = recv.read_to_end(1 << 20).await.unwrap();
+            assert!(data == pattern(70_000, data[0].into()));
+        }
+        for i in 0..2 {
+            let (mut send, mut recv) = opened.accept_bi().await.unwrap();
+            let mut data = recv.read_to_end(1 << 20).await.unwrap();
+            assert!(data == pattern(70_000, data[0].into()));
+            // The second answer is wrong in its last byte.
+            data[69_999] ^= i;
+            send.write_all(&data).await.unwrap();
+            send.finish().unwrap();
+            send.finished().await.unwrap();
+            while report(&server, &endpoint, "o").await["server_bidi"][usize::from(i)].is_null() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        assert_eq!(
+            report(&server, &endpoint, "o").await["server_bidi"],
+            json!([true, false])
+        );
+    });
+}
+
+#[test]
+fn the_server_sends_datagrams() {
+    let server = Server::start(&["--no-web"]);
+    with_library(async {
+        let endpoint = Endpoint::client().unwrap();
+        let session = session(&server, &endpoint, "/datagrams?n=5").await;
+        // Loopback may lose some under load, but not all.
+        let first = session.recv_datagram().await.unwrap();
+        assert!(first.starts_with(b"srv-"), "{first:?}");
+    });
+}
+
+#[test]
+fn draining_leaves_the_session_usable() {
+    let server = Server::start(&["--no-web"]);
+    with_library(async {
+        let endpoint = Endpoint::client().unwrap();
+        let session = session(&server, &endpoint, "/drain").await;
+        session.draining().await.unwrap();
+        let (mut send, mut recv) = session.open_bi().await.unwrap();
+        send.write_all(b"still here").await.unwrap();
+        send.finish().unwrap();
+        assert_eq!(recv.read_to_end(100).await.unwrap(), b"still here");
+    });
+}
