@@ -70,9 +70,8 @@ pub(super) struct End {
     pub(super) received: BTreeMap<SocketAddr, usize>,
 }
 
-/// What the network does with a datagram: its sender, how many that end sent before, and the
-/// bytes, which it may change. Gives how often it is delivered.
-type Network = dyn FnMut(Side, usize, &mut Vec<u8>) -> usize;
+/// What becomes of a datagram: how many copies arrive.
+type Network = Box<dyn FnMut(Side, usize, &mut Vec<u8>) -> usize>;
 
 pub(super) struct Pair {
     pub(super) client: End,
@@ -80,7 +79,9 @@ pub(super) struct Pair {
     pub(super) server: End,
     pub(super) now: Instant,
     pub(super) latency: Duration,
-    pub(super) network: Box<Network>,
+    /// What the network does with a datagram: its sender, how many that end sent before, and the
+    /// bytes, which it may change. Gives how often it is delivered.
+    pub(super) network: Network,
     /// Steps until a test is taken to hang.
     pub(super) steps: usize,
     /// Timers that fired since the time last moved.

@@ -8,7 +8,7 @@ use super::{
     pair::{CLIENT, Flight, Options, Pair, SERVER, address},
 };
 use crate::{
-    quic::{cids::RemoteCids, recovery::SpaceId},
+    quic::recovery::SpaceId,
     wire::{
         Dir, Side,
         frame::{Frame, PathChallenge, PathResponse},
@@ -220,7 +220,7 @@ fn a_new_connection_id_is_answered_with_a_new_one() {
     // The client takes a fresh ID of the server's with its new address.
     pair.client
         .conn
-        .change_remote_cids(RemoteCids::rotate)
+        .change_remote_cids(crate::quic::cids::RemoteCids::rotate)
         .unwrap();
     pair.client.address = address(3, 1000);
     pair.client.conn.space_mut(SpaceId::Data).ping = true;
