@@ -305,22 +305,11 @@ fn sessions_and_streams_that_the_server_ends() {
     let args = ["connect", &server.url(closed), "--cert-hash", server.hash()];
     let mut child = support::spawn(&args);
     let stdin = child.stdin.take();
-    let finished = child_output(child);
+    let finished = support::finished(child);
     drop(stdin);
     has(finished.failure(), &["code 4321", "enough said\\n"]);
     let reset = server.client("connect", "/reset?code=77", &["--bidi", "x"]);
     has(reset.failure(), &["reset", "77"]);
-}
-
-/// The output of a command whose stdin stays open.
-fn child_output(mut child: std::process::Child) -> support::Finished {
-    let status = support::wait(&mut child);
-    let output = child.wait_with_output().unwrap();
-    support::Finished {
-        code: status.code(),
-        stdout: output.stdout,
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use support::{PATIENCE, Scratch, Server, pattern, wait, weftline};
+use support::{PATIENCE, Scratch, Server, finished, pattern, weftline};
 use weftline::config::ClientConfig;
 use weftline_rustls::{ClientTls, hash};
 use weftline_tokio::{Endpoint, Session, Target};
@@ -231,8 +231,13 @@ fn draining_does_not_wait_for_ever() {
     server.event("stopped");
     assert_eq!(server.wait(), Some(0));
     // Told that the session is over, though its stdin is open.
-    assert_ne!(wait(&mut client).code(), Some(0));
+    let client = finished(client);
     drop(stdin);
+    let line = client.failure();
+    assert!(
+        line.contains("closed the session with code 0: \"the server is stopping\""),
+        "{line}"
+    );
 }
 
 #[cfg(unix)]

@@ -40,10 +40,19 @@ struct Server {
     registry: Registry,
     counters: Counters,
     log: Log,
-    /// True from the first signal on.
-    is_draining: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     /// Memory for data that must be whole before it is answered, in KiB, for all clients together.
     held_kib: Arc<Semaphore>,
+}
+
+/// How far the server is on its way to the end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// Everybody is asked to finish.
+    Draining,
+    /// Who has not finished is cut off.
+    Closing,
 }
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -64,7 +73,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         registry: Registry::default(),
         counters: Counters::default(),
         log: Log::start(Format::new(args.json)),
-        is_draining: watch::Sender::new(false),
+        stage: watch::Sender::new(Stage::Serving),
         held_kib: Arc::new(Semaphore::new(HELD_KIB)),
     });
     let serving = tokio::spawn(accept(server.clone()));
@@ -94,11 +103,14 @@ fn serve_page(
 /// Says goodbye to everybody, gives them a moment, and closes.
 async fn drain(server: &Server) {
     server.log.event("draining", json!({}), "draining");
-    server.is_draining.send_replace(true);
+    server.stage.send_replace(Stage::Draining);
     server.endpoint.go_away();
     // Whoever is not done by then has been told.
-    let _ = timeout(PATIENCE, server.counters.idle()).await;
-    server.endpoint.close(H3_NO_ERROR, "the server is stopping");
+    if timeout(PATIENCE, server.counters.idle()).await.is_err() {
+        server.stage.send_replace(Stage::Closing);
+        let _ = timeout(GOODBYE, server.counters.idle()).await;
+    }
+    server.endpoint.close(H3_NO_ERROR, STOPPING);
     let _ = timeout(GOODBYE, server.endpoint.wait_idle()).await;
     server.log.event("stopped", json!({}), "stopped");
 }
@@ -229,6 +241,9 @@ impl Stop {
         }
     }
 }
+
+/// The reason that clients are given.
+const STOPPING: &str = "the server is stopping";
 
 /// How long sessions and requests may go on once the server drains.
 const PATIENCE: Duration = Duration::from_secs(2);

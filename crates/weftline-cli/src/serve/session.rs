@@ -6,7 +6,7 @@ use serde_json::json;
 use weftline_tokio::{Fields, IncomingSession, Session};
 
 use super::{
-    Server, endpoints,
+    STOPPING, Server, Stage, endpoints,
     route::{Destination, Refusal},
 };
 use crate::output::{closer_name, dialect_name};
@@ -37,7 +37,7 @@ pub(super) async fn serve(server: Arc<Server>, incoming: IncomingSession) {
     let record = server.registry.record(destination.name.as_deref());
     tokio::join!(
         endpoints::serve(&server, &session, destination.route, &record),
-        pass_drain_on(&server, &session),
+        wind_down(&server, &session),
     );
     let closed = session.closed().await;
     record.on_closed(&closed);
@@ -59,12 +59,19 @@ fn refuse(server: &Server, incoming: IncomingSession, status: u16) {
     incoming.reject(status, Fields::new());
 }
 
-/// Asks the client to finish once the server drains. Over when the session is.
-async fn pass_drain_on(server: &Server, session: &Session) {
-    let mut is_draining = server.is_draining.subscribe();
-    tokio::select! {
+/// Asks the client to finish once the server drains, and closes the session if it did not. Over
+/// when the session is.
+async fn wind_down(server: &Server, session: &Session) {
+    let mut stage = server.stage.subscribe();
+    let follow = async {
         // The sender is the server's: it is not closed.
-        _ = is_draining.wait_for(|is| *is) => session.drain(),
+        let _ = stage.wait_for(|stage| *stage >= Stage::Draining).await;
+        session.drain();
+        let _ = stage.wait_for(|stage| *stage >= Stage::Closing).await;
+        session.close(0, STOPPING);
+    };
+    tokio::select! {
+        () = follow => {}
         _ = session.closed() => {}
     }
 }

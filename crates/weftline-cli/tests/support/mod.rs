@@ -86,6 +86,17 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     }
 }
 
+/// Waits for the end of a command that was spawned and says little.
+pub(crate) fn finished(mut child: Child) -> Finished {
+    let status = wait(&mut child);
+    let output = child.wait_with_output().unwrap();
+    Finished {
+        code: status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 fn collect(mut from: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (done, result) = channel();
     thread::spawn(move || {

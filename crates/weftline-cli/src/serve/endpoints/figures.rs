@@ -1,7 +1,7 @@
 //! `/stats`, `/status` and `/report`: answers in JSON.
 
 use serde_json::Value;
-use weftline_tokio::{SendStream, Session};
+use weftline_tokio::{RecvStream, SendStream, Session};
 
 use super::each;
 use crate::serve::{Server, status};
@@ -26,9 +26,19 @@ pub(super) async fn report(session: &Session, report: Value) {
 async fn answer_each(session: &Session, mut figures: impl FnMut() -> Value) {
     each(
         || session.accept_bi(),
-        |(send, _recv)| answer(send, figures()),
+        |(send, recv)| {
+            let figures = figures();
+            async move {
+                tokio::join!(answer(send, figures), discard(recv));
+            }
+        },
     )
     .await;
+}
+
+/// Reads to the end, whatever it is: a client need not be told to stop.
+async fn discard(mut recv: RecvStream) {
+    while let Ok(Some(_)) = recv.read_chunk(CHUNK).await {}
 }
 
 async fn answer(mut send: SendStream, json: Value) {
@@ -37,3 +47,5 @@ async fn answer(mut send: SendStream, json: Value) {
         let _ = send.finish();
     }
 }
+
+const CHUNK: usize = 64 << 10;
