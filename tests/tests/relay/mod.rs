@@ -32,7 +32,8 @@ impl Relay {
 
     fn is_lost(self, number: u64) -> bool {
         let spread = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        self.loses.is_some_and(|one_in| spread.is_multiple_of(one_in))
+        self.loses
+            .is_some_and(|one_in| spread.is_multiple_of(one_in))
     }
 }
 
