@@ -129,6 +129,12 @@ impl RemoteCids {
         Ok(true)
     }
 
+    /// Retirements that are not acknowledged.
+    #[cfg(test)]
+    pub(crate) fn retiring(&self) -> usize {
+        self.retiring.len()
+    }
+
     /// The next ID to retire with a RETIRE_CONNECTION_ID frame.
     pub(crate) fn unsent_retirement(&self) -> Option<u64> {
         let retiring = self.retiring.iter().find(|retiring| retiring.unsent)?;

@@ -30,7 +30,9 @@ fn new_cid(n: u16, retire_prior_to: u64) -> Frame<'static> {
 #[test]
 fn retirements_are_bounded() {
     for late in [false, true] {
-        let mut pair = Pair::connected(&Options::default());
+        let mut options = Options::default();
+        options.server_limits.pending_retirements = 5;
+        let mut pair = Pair::connected(&options);
         if late {
             // All that follow come below the floor.
             pair.inject(Side::Client, SpaceId::Data, &frames(&[new_cid(1000, 1000)]));
@@ -47,7 +49,22 @@ fn retirements_are_bounded() {
         }
         let reason = pair.server.closed().expect("it was accepted");
         assert_eq!(reason.code, TransportCode::ConnectionIdLimitError as u64);
+        assert_eq!(pair.server.conn.remote_cids.retiring(), 5);
     }
+}
+
+#[test]
+fn connection_ids_of_the_peer_are_bounded() {
+    let mut options = Options::default();
+    options.server_limits.peer_cids = 3;
+    let mut pair = Pair::connected(&options);
+    // The client gives as many as the server says it holds, and no more.
+    assert_eq!(pair.client.conn.local_cids.iter().count(), 3);
+    pair.inject(Side::Client, SpaceId::Data, &frames(&[new_cid(3, 1)]));
+    assert!(pair.server.conn.is_established());
+    pair.inject(Side::Client, SpaceId::Data, &frames(&[new_cid(4, 1)]));
+    let reason = pair.server.closed().expect("it was accepted");
+    assert_eq!(reason.code, TransportCode::ConnectionIdLimitError as u64);
 }
 
 #[test]
