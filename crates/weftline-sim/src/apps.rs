@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use weftline::{
     ConnId, Connection, Dir, Endpoint, Event, Instant, SessionId, SessionRequest, StreamId,
-    config::ClientConfig, error::ReadError,
+    config::ClientConfig,
+    error::{ReadError, WriteError},
 };
 
 use crate::world::{App, World};
@@ -14,6 +16,8 @@ use crate::world::{App, World};
 pub struct Echo {
     /// Sessions that ended, in order.
     pub ended: Vec<weftline::event::SessionClosed>,
+    /// What was read from a stream and could not be written back yet.
+    held: BTreeMap<(ConnId, StreamId), Bytes>,
 }
 
 /// Opens a session, sends on streams and in datagrams, and checks that all of it comes back.
@@ -271,22 +275,30 @@ impl App for Transfer {
 }
 
 impl Echo {
-    fn echo(connection: &mut Connection, id: StreamId) {
+    fn echo(&mut self, connection: &mut Connection, conn: ConnId, id: StreamId) {
         loop {
-            // Backpressure: read only what can be written.
-            let room = connection.writable(id);
-            if room == 0 {
-                return;
-            }
-            match connection.read(id, room) {
-                Ok(Some(chunk)) => {
-                    let _ = connection.write(id, &chunk);
-                }
-                Ok(None) => {
-                    let _ = connection.finish(id);
+            // What was read and did not fit goes first; `Writable` follows when it is refused.
+            let chunk = match self.held.remove(&(conn, id)) {
+                Some(chunk) => chunk,
+                None => match connection.read(id, 16 << 10) {
+                    Ok(Some(chunk)) => chunk,
+                    Ok(None) => {
+                        let _ = connection.finish(id);
+                        return;
+                    }
+                    Err(_) => return,
+                },
+            };
+            let rest = match connection.write(id, &chunk) {
+                Ok(written) => chunk.slice(written..),
+                Err(WriteError::Blocked) => {
+                    self.held.insert((conn, id), chunk);
                     return;
                 }
                 Err(_) => return,
+            };
+            if !rest.is_empty() {
+                self.held.insert((conn, id), rest);
             }
         }
     }
@@ -301,7 +313,7 @@ impl App for Echo {
             Event::SessionRequested(session, _) => {
                 let _ = connection.accept_session(session, None);
             }
-            Event::Readable(stream) | Event::Writable(stream) => Self::echo(connection, stream),
+            Event::Readable(stream) | Event::Writable(stream) => self.echo(connection, id, stream),
             Event::Datagrams(session) => {
                 while let Some(datagram) = connection.recv_datagram(session) {
                     // A full queue: drop it, it is a datagram.

@@ -145,7 +145,8 @@ impl Connection {
         self.with_sessions(|wt, io| wt.open_stream(io, session, dir))
     }
 
-    /// Bytes that [`Self::write`] would take now.
+    /// Bytes that [`Self::write`] would take now. [`Event::Writable`] follows only when a write met
+    /// `Blocked`, not when this is 0.
     pub fn writable(&mut self, stream: StreamId) -> usize {
         if self.is_message(stream) {
             return self.h3.body_writable(&self.quic, stream);
