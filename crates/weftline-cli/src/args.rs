@@ -264,7 +264,7 @@ mod tests {
                 &["get", "https://a", "--insecure", "--ca", "x"],
                 "cannot be used with",
             ),
-            (&["get", "https://a", "--timeout", "-0"], "seconds"),
+            (&["get", "https://a", "--timeout", "0"], "seconds"),
         ];
         for (args, expected) in cases {
             let args = std::iter::once("weftline").chain(args.iter().copied());
