@@ -58,15 +58,6 @@ impl File {
         source::without(&source::tokens(&self.text), off).kept
     }
 
-    /// The tokens that are compiled for tests only.
-    pub fn test_code(&self) -> Vec<Token> {
-        let tokens = source::tokens(&self.text);
-        if !self.is_code {
-            return tokens;
-        }
-        source::without(&tokens, &["test"]).dropped
-    }
-
     /// A finding on a line of this file.
     pub fn finding(&self, line: usize, what: impl Into<String>) -> Finding {
         Finding {
@@ -100,7 +91,7 @@ pub fn core_files() -> io::Result<Vec<File>> {
 }
 
 /// Every `.rs` file below `root`, by path.
-pub fn rust_files(root: &Path) -> io::Result<Vec<File>> {
+fn rust_files(root: &Path) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     let mut open = vec![root.to_owned()];
     while let Some(directory) = open.pop() {
@@ -162,7 +153,7 @@ mod tests {
             .map(|f| f.path.as_str())
             .collect();
         assert_eq!(code, ["lib.rs", "a/mod.rs", "a/tests_not.rs"]);
-        assert!(files[3].code().is_empty() && !files[3].test_code().is_empty());
+        assert!(files[3].code().is_empty() && !files[1].code().is_empty());
         assert_eq!(files[1].module(), ["a"]);
         assert_eq!(files[4].module(), ["a", "tests_not"]);
         assert!(files[0].module().is_empty());

@@ -10,7 +10,6 @@
 pub mod code_points;
 pub mod core_source;
 pub mod layers;
-pub mod limits;
 pub mod manifest;
 pub mod purity;
 pub mod source;

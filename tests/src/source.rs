@@ -230,8 +230,6 @@ fn is_word_char(c: char) -> bool {
 pub struct Split {
     /// What is compiled.
     pub kept: Vec<Token>,
-    /// What is not.
-    pub dropped: Vec<Token>,
     /// The modules in other files (`mod name;`) that are not.
     pub dropped_modules: Vec<String>,
 }
@@ -260,7 +258,6 @@ pub fn without(tokens: &[Token], off: &[&str]) -> Split {
         {
             split.dropped_modules.extend(name.word().map(str::to_owned));
         }
-        split.dropped.extend_from_slice(&rest[..item]);
         at += attribute + item;
     }
     split
@@ -465,7 +462,7 @@ mod tests {
         }
         assert!(!kept.contains(&"gone") && !kept.contains(&"GONE") && !kept.contains(&"a"));
         assert_eq!(split.dropped_modules, ["helpers"]);
-        assert!(words(&split.dropped).contains(&"inner"));
+        assert!(!kept.contains(&"inner"));
 
         // With the feature off as well, nothing of `any(test, feature)` remains.
         let split = without(&tokens(source), &["test", "x"]);

@@ -8,8 +8,8 @@ use std::{
 
 use weftline_tests::{
     code_points,
-    core_source::{File, Finding, core_files, repository, rust_files},
-    layers, limits, manifest, purity, source,
+    core_source::{File, Finding, core_files, repository},
+    layers, manifest, purity,
 };
 
 fn core() -> Vec<File> {
@@ -77,39 +77,6 @@ fn dependencies_are_those_agreed_on() {
             .find(|name| name.contains("rustls") || *name == "ring");
         assert_eq!(tls, None, "in {name}");
     }
-}
-
-#[test]
-fn every_limit_is_named_in_a_test() {
-    let files = core();
-    let home = files
-        .iter()
-        .find(|file| file.path == "config/limits.rs")
-        .expect("limits.rs");
-    let fields = limits::fields(&home.code());
-    assert!(
-        fields.len() > 30,
-        "only {} fields of Limits were found",
-        fields.len()
-    );
-    let mut named = BTreeSet::new();
-    for file in &files {
-        named.extend(limits::named(&file.test_code()));
-    }
-    for crate_name in ["weftline", "weftline-sim"] {
-        let directory = repository().join("crates").join(crate_name).join("tests");
-        for file in rust_files(&directory).unwrap_or_default() {
-            named.extend(limits::named(&source::tokens(&file.text)));
-        }
-    }
-    let untested: Vec<_> = fields
-        .iter()
-        .filter(|field| !named.contains(*field))
-        .collect();
-    assert!(
-        untested.is_empty(),
-        "no test crosses these limits: {untested:?}"
-    );
 }
 
 #[test]

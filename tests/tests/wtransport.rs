@@ -8,8 +8,8 @@ mod common;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use common::{certificate, client_config, loopback, pattern, serving, within};
-use tokio::task::{JoinHandle, JoinSet};
+use common::{certificate, loopback, our_connection, pattern, serving, within};
+use tokio::task::JoinSet;
 use weftline_rustls::DevCertificate;
 use weftline_tokio::{
     ClosedBy, Dialect, Endpoint, OpenSessionError, ReadError, Session, SessionRequest, WriteError,
@@ -43,7 +43,7 @@ async fn peer_client(
 
 /// `wtransport` as server: `/echo` echoes, `/bye` closes with 7 at the first stream, `/codes` resets
 /// and stops the first stream with 7 and 8, all else is refused with 404.
-fn peer_server(certificate: &DevCertificate) -> (SocketAddr, JoinHandle<()>) {
+fn peer_server(certificate: &DevCertificate) -> SocketAddr {
     let chain = Certificate::from_der(certificate.cert_der().to_vec()).expect("a certificate");
     let key = key_der(&certificate.key_pem());
     let identity = Identity::new(
@@ -56,7 +56,8 @@ fn peer_server(certificate: &DevCertificate) -> (SocketAddr, JoinHandle<()>) {
         .build();
     let endpoint = wtransport::Endpoint::server(config).expect("a socket");
     let address = endpoint.local_addr().expect("an address");
-    (address, tokio::spawn(peer_accept(endpoint)))
+    tokio::spawn(peer_accept(endpoint));
+    address
 }
 
 fn key_der(pem: &str) -> Vec<u8> {
@@ -127,13 +128,9 @@ async fn our_session(
     certificate: &DevCertificate,
     path: &str,
 ) -> (Endpoint, Result<Session, OpenSessionError>) {
-    let client = Endpoint::client().expect("a socket");
-    let config = client_config(certificate.sha256(), Dialect::ALL);
-    let connecting = client.connect(server, "localhost", config);
-    let connection = connecting.await.expect("a connection");
+    let (client, connection) = our_connection(server, certificate).await;
     let request = SessionRequest::new("localhost", path);
-    let session = connection.open_session(request).await;
-    (client, session)
+    (client, connection.open_session(request).await)
 }
 
 /// Sends on a stream of the peer's and reads the answer.
@@ -329,7 +326,7 @@ async fn client_is_reset_and_stopped() {
 async fn server_echoes_on_every_kind_of_channel() {
     within(async {
         let certificate = certificate();
-        let (server, task) = peer_server(&certificate);
+        let server = peer_server(&certificate);
         let (_client, session) = our_session(server, &certificate, "/echo").await;
         let session = session.expect("a session");
         assert_eq!(session.dialect(), Dialect::Draft07);
@@ -349,7 +346,6 @@ async fn server_echoes_on_every_kind_of_channel() {
             let echoed = session.recv_datagram().await.expect("a datagram");
             assert_eq!(echoed, datagram);
         }
-        task.abort();
     })
     .await;
 }
@@ -358,7 +354,7 @@ async fn server_echoes_on_every_kind_of_channel() {
 async fn server_echoes_10_mib_on_one_stream() {
     within(async {
         let certificate = certificate();
-        let (server, task) = peer_server(&certificate);
+        let server = peer_server(&certificate);
         let (_client, session) = our_session(server, &certificate, "/echo").await;
         let session = session.expect("a session");
         let data = pattern(10 * MIB);
@@ -366,7 +362,6 @@ async fn server_echoes_10_mib_on_one_stream() {
             our_bidi(&session, data.clone()).await == data,
             "the echo is what was sent"
         );
-        task.abort();
     })
     .await;
 }
@@ -375,13 +370,12 @@ async fn server_echoes_10_mib_on_one_stream() {
 async fn server_refuses() {
     within(async {
         let certificate = certificate();
-        let (server, task) = peer_server(&certificate);
+        let server = peer_server(&certificate);
         let (_client, session) = our_session(server, &certificate, "/nowhere").await;
         let Err(OpenSessionError::Rejected(head)) = session else {
             panic!("not refused: {session:?}");
         };
         assert_eq!(head.status, 404);
-        task.abort();
     })
     .await;
 }
@@ -390,7 +384,7 @@ async fn server_refuses() {
 async fn server_closes() {
     within(async {
         let certificate = certificate();
-        let (server, task) = peer_server(&certificate);
+        let server = peer_server(&certificate);
         let (_client, session) = our_session(server, &certificate, "/bye").await;
         let session = session.expect("a session");
         let mut send = session.open_uni().await.expect("a stream");
@@ -398,7 +392,6 @@ async fn server_closes() {
         let closed = session.closed().await;
         assert_eq!(closed.by, ClosedBy::Peer);
         assert_eq!((closed.error, closed.reason.as_str()), (Some(7), "so long"));
-        task.abort();
     })
     .await;
 }
@@ -407,7 +400,7 @@ async fn server_closes() {
 async fn server_is_closed() {
     within(async {
         let certificate = certificate();
-        let (server, task) = peer_server(&certificate);
+        let server = peer_server(&certificate);
         let (client, session) = our_session(server, &certificate, "/echo").await;
         let session = session.expect("a session");
         session.close(5, "so long");
@@ -418,7 +411,6 @@ async fn server_is_closed() {
         assert_eq!((reason.by, reason.code), (ClosedBy::Peer, 0x100));
         client.close(0x100, "");
         client.wait_idle().await;
-        task.abort();
     })
     .await;
 }
@@ -428,7 +420,7 @@ async fn server_is_closed() {
 async fn server_resets_and_stops() {
     within(async {
         let certificate = certificate();
-        let (server, task) = peer_server(&certificate);
+        let server = peer_server(&certificate);
         let (_client, session) = our_session(server, &certificate, "/codes").await;
         let session = session.expect("a session");
         let (mut send, mut recv) = session.open_bi().await.expect("a stream");
@@ -436,7 +428,6 @@ async fn server_resets_and_stops() {
         assert_eq!(recv.read_chunk(1).await, Err(ReadError::Reset(None)));
         assert_eq!(send.stopped().await, Ok(None));
         assert_eq!(send.write(b"y").await, Err(WriteError::Stopped(None)));
-        task.abort();
     })
     .await;
 }

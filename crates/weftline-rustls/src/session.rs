@@ -83,6 +83,10 @@ impl Session for RustlsSession {
     }
 
     fn peer_transport_parameters(&self) -> Option<&[u8]> {
+        // A client that resumes begins with those that the server sent the last time.
+        if matches!(self.connection, Connection::Client(_)) && self.is_handshaking() {
+            return None;
+        }
         self.connection.quic_transport_parameters()
     }
 

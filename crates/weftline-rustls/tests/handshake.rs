@@ -127,8 +127,12 @@ fn a_second_handshake_resumes_without_early_data() {
         let (mut client, mut server) = start(&client, &server, Version::V1, "localhost", &[H3]);
         client.deliver(&mut server, 1200).unwrap();
         flights.push(server.sent[1].len());
+        // Not those of the first handshake, which rustls remembers.
+        assert_eq!(client.session.peer_transport_parameters(), None);
         shake(&mut client, &mut server, 1200).unwrap();
         assert!(!client.session.is_handshaking());
+        let parameters = client.session.peer_transport_parameters();
+        assert_eq!(parameters, Some(b"from server".as_slice()));
         assert_eq!(client.session.peer_certificates(), [dev.cert_der()]);
     }
     assert!(

@@ -266,7 +266,11 @@ impl Session {
                     Some(Ok(stream))
                 }
                 // When the session is not open, its closing is about to be reported.
-                Err(OpenError::Limit | OpenError::NotOpen) => None,
+                Err(OpenError::Limit | OpenError::NotOpen) => {
+                    // The peer is told that its limit holds us back.
+                    self.shared().wake_driver();
+                    None
+                }
             }
         };
         let opened = self.shared().wait(&room, open).await;

@@ -111,19 +111,19 @@ async fn a_slow_reader_bounds_the_writer() {
         let mut written = 0;
         // Data moves from buffer to window as long as there is room, so the writer is stuck once it
         // is stuck and nothing is on its way any more.
-        let mut stuck_turns = None;
+        let mut stuck_at = None;
         loop {
             match poll_once(send.write(&chunk)) {
                 Poll::Ready(n) => {
                     written += n.unwrap();
-                    stuck_turns = None;
+                    stuck_at = None;
                 }
                 Poll::Pending => {
-                    let turns = pair.client.stats().turns;
-                    if stuck_turns == Some(turns) {
+                    let sent = pair.client.stats().io.sent;
+                    if stuck_at == Some(sent) {
                         break;
                     }
-                    stuck_turns = Some(turns);
+                    stuck_at = Some(sent);
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 }
             }
@@ -135,6 +135,41 @@ async fn a_slow_reader_bounds_the_writer() {
         let received = recv.read_to_end(1 << 20).await.unwrap();
         assert_eq!(received.len(), written);
         send.finished().await.unwrap();
+    })
+    .await;
+}
+
+/// What the peer does not read uses up the connection's credit, and does not hold up what it sends
+/// itself: the session's credit still gets through.
+#[tokio::test]
+async fn unread_data_does_not_hold_up_the_other_direction() {
+    within(async {
+        let pair = pair().await;
+        let mut unread = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let mut send = pair.opened.open_uni().await.unwrap();
+            unread.spawn(async move {
+                send.write_all(&pattern(100_000)).await.unwrap();
+                send.finished().await
+            });
+        }
+        while pair.opened.connection().stats().unwrap().bytes_sent < 1_030_000 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let mut send = pair.accepted.open_uni().await.unwrap();
+        let sending = async {
+            for _ in 0..16 {
+                send.write_all(&pattern(1 << 20)).await.unwrap();
+            }
+            send.finish().unwrap();
+        };
+        let receiving = async {
+            let mut recv = pair.opened.accept_uni().await.unwrap();
+            recv.read_to_end(16 << 20).await.unwrap()
+        };
+        let ((), received) = tokio::join!(sending, receiving);
+        assert_eq!(received.len(), 16 << 20);
+        assert!(unread.try_join_next().is_none(), "nobody reads that");
     })
     .await;
 }

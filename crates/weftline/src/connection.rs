@@ -206,9 +206,11 @@ impl Connection {
         }
     }
 
-    /// Sends the data of streams with a higher priority first; 0 is the default.
+    /// Sends the data of streams with a higher priority first; 0 is the default. The highest is for
+    /// the connection itself, and the next one is taken instead.
     pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
-        self.quic.set_priority(stream, priority);
+        self.quic
+            .set_priority(stream, priority.min(quic::URGENT - 1));
     }
 
     /// Takes up to `max` bytes of what arrived, in order, without a copy. `None` is the end.

@@ -76,6 +76,39 @@ pub(crate) fn request_head(method: &str, path: &str) -> RequestHead {
     }
 }
 
+/// Our client's connection to a server. It trusts the certificate's hash.
+pub(crate) async fn our_connection(
+    server: SocketAddr,
+    certificate: &DevCertificate,
+) -> (Endpoint, Connection) {
+    let client = Endpoint::client().expect("a socket");
+    let config = client_config(certificate.sha256(), Dialect::ALL);
+    let connecting = client.connect(server, "localhost", config);
+    let connection = connecting.await.expect("a connection");
+    (client, connection)
+}
+
+/// Our request with a body, and status, `server` field and body of the answer.
+pub(crate) async fn our_request(
+    connection: &Connection,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> (u16, Vec<u8>, Vec<u8>) {
+    let requesting = connection.request(request_head(method, path));
+    let (mut send, response) = requesting.await.expect("a stream");
+    let writer = tokio::spawn(async move {
+        send.write_all(&body).await.expect("room");
+        send.finish().expect("an end");
+        send.finished().await.expect("an acknowledgement");
+    });
+    let (head, mut recv) = response.head().await.expect("a response");
+    let answer = recv.read_to_end(11 << 20).await.expect("the body's end");
+    writer.await.expect("the writer ends");
+    let server = head.fields.get("server").unwrap_or_default().to_vec();
+    (head.status, server, answer)
+}
+
 /// Answers sessions and requests: `/echo` echoes; `/bye` is closed with 5 at its first stream;
 /// `/codes` resets and stops the first stream with 7 and 8; `GET /hello`, `GET /bytes/N` and `POST
 /// /echo` are answered. All else is 404.

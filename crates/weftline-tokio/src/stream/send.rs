@@ -170,6 +170,9 @@ impl SendStream {
                 if let Some(stream) = self.stream.state(&mut state) {
                     register(&mut stream.writer, cx.waker());
                 }
+                drop(state);
+                // The peer is told that its credit holds us back.
+                self.stream.shared().wake_driver();
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(self.cause(&state, error))),

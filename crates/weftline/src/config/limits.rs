@@ -30,7 +30,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// CRYPTO data held or expected ahead at one level, in bytes; past it CRYPTO_BUFFER_EXCEEDED.
     pub crypto_buffer: usize,
-    /// Datagrams held because their keys are not there yet; past it they are dropped.
+    /// Datagrams held, packet by packet, because their keys are not there yet; past it, or 1500
+    /// bytes for each, they are dropped.
     pub undecryptable_datagrams: usize,
 
     // Streams.
@@ -47,7 +48,8 @@ pub struct Limits {
     /// Receive window of a connection to which tuning may raise it, in bytes.
     pub connection_window_max: u64,
     /// Gaps in the received data of one stream; past it the connection closes with
-    /// INTERNAL_ERROR, as memory per byte would be out of proportion.
+    /// INTERNAL_ERROR, as memory per byte would be out of proportion. In CRYPTO data they count
+    /// likewise, with CRYPTO_BUFFER_EXCEEDED.
     pub stream_gaps: usize,
     /// Unacknowledged and unsent data held per stream, in bytes; past it writes are `Blocked`.
     pub stream_send_buffer: usize,
@@ -58,18 +60,20 @@ pub struct Limits {
     /// Ranges of received packet numbers remembered; the oldest are forgotten and packets below
     /// them are treated as duplicates.
     pub ack_ranges: usize,
-    /// Sent packets tracked at once; past it nothing but acknowledgements is sent.
+    /// Sent packets tracked at once; past it nothing but acknowledgements and probes is sent.
     pub sent_packets: usize,
     /// Connection IDs of the peer's that we hold (`active_connection_id_limit`); past it
     /// CONNECTION_ID_LIMIT_ERROR.
     pub peer_cids: usize,
-    /// RETIRE_CONNECTION_ID frames waiting to be sent; past it CONNECTION_ID_LIMIT_ERROR.
+    /// RETIRE_CONNECTION_ID frames that the peer has not acknowledged; past it
+    /// CONNECTION_ID_LIMIT_ERROR.
     pub pending_retirements: usize,
     /// PATH_RESPONSE frames waiting to be sent; the oldest are dropped.
     pub path_responses: usize,
 
     // Datagrams.
-    /// Datagrams received and not yet taken, per connection; the oldest are dropped.
+    /// Datagrams received and not yet taken, per connection; the oldest are dropped, of the session
+    /// that holds most.
     pub datagrams_in: usize,
     /// Their bytes.
     pub datagram_bytes_in: usize,
@@ -85,15 +89,19 @@ pub struct Limits {
     pub field_section: usize,
     /// Fields in a section; past it as for `field_section`.
     pub fields: usize,
-    /// Payload of SETTINGS and other control frames; past it H3_EXCESSIVE_LOAD.
+    /// Payload of SETTINGS and other control frames; past it the connection closes with
+    /// H3_EXCESSIVE_LOAD.
     pub control_frame: usize,
-    /// Settings in a SETTINGS frame; past it H3_EXCESSIVE_LOAD.
+    /// Settings in a SETTINGS frame; past it the connection closes with H3_EXCESSIVE_LOAD.
     pub settings: usize,
-    /// Bytes of unknown frames and capsules skipped per stream; past it H3_EXCESSIVE_LOAD.
+    /// Bytes of unknown frames skipped per stream; past it the connection closes with
+    /// H3_EXCESSIVE_LOAD. Of unknown capsules likewise, where only the session ends.
     pub skipped: u64,
-    /// Interim (1xx) responses to one request; past it H3_EXCESSIVE_LOAD.
+    /// Interim (1xx) responses to one request; past it the request is reset with
+    /// H3_EXCESSIVE_LOAD.
     pub interim_responses: usize,
-    /// Requests a peer may reset before they are complete, in a row; past it H3_EXCESSIVE_LOAD.
+    /// Requests a peer may reset before they are complete, in a row; past it the connection
+    /// closes with H3_EXCESSIVE_LOAD.
     pub resets_in_a_row: usize,
 
     // WebTransport.
@@ -114,8 +122,10 @@ pub struct Limits {
     /// How long a session waits for an answer: the application's on a server, the peer's on a
     /// client.
     pub session_timeout: Duration,
-    /// Value of a capsule that is held to be parsed; past it H3_EXCESSIVE_LOAD. Longer unknown
-    /// capsules are skipped unheld.
+    /// Value of a capsule that is held to be parsed, and what is held of a CONNECT stream before
+    /// its session is accepted. Longer datagrams in capsules are skipped unheld; a longer reason
+    /// for closing, in dialects that leave its length open, ends the session with
+    /// H3_EXCESSIVE_LOAD (in the others 1024 bytes are the limit, and H3_MESSAGE_ERROR the code).
     pub capsule: usize,
     /// Data a session's peer may send on its streams at the start, in bytes, when session flow
     /// control is on (WT_INITIAL_MAX_DATA); past it WT_FLOW_CONTROL_ERROR. Tuning may raise it to

@@ -231,11 +231,12 @@ impl Outgoing {
 
     /// Bytes that [`Self::write`] would take in one frame.
     pub(super) fn writable(&self, id: StreamId, quic: &quic::Connection) -> usize {
-        if self.state == SendState::Body && self.pending.is_empty() {
-            max_payload(quic.writable(id))
-        } else {
-            0
+        let room = quic.writable(id).saturating_sub(self.pending.len());
+        if self.state != SendState::Body || room == 0 {
+            return 0;
         }
+        // Of a byte at least, a part of its frame may wait here.
+        max_payload(room).max(1)
     }
 
     /// Ends the message behind what was sent.

@@ -54,7 +54,7 @@ impl LocalControl {
         if self.id.is_none() {
             self.id = quic.open(Dir::Uni);
             if let Some(id) = self.id {
-                quic.set_priority(id, i32::MAX);
+                quic.set_priority(id, quic::URGENT);
             }
         }
         let Some(id) = self.id else { return };

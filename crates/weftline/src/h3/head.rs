@@ -40,6 +40,12 @@ impl Fields {
             .map(|(name, value)| (name.as_str(), value.as_ref()))
     }
 
+    /// Memory held, in bytes.
+    pub(crate) fn accounted_bytes(&self) -> usize {
+        let text = self.iter().map(|(name, value)| name.len() + value.len());
+        text.sum::<usize>() + self.0.capacity() * size_of::<(String, Bytes)>()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -66,6 +72,18 @@ pub struct RequestHead {
     pub protocol: Option<String>,
     /// The other fields.
     pub fields: Fields,
+}
+
+impl RequestHead {
+    /// Memory held, in bytes.
+    pub(crate) fn accounted_bytes(&self) -> usize {
+        let optional = [&self.scheme, &self.authority, &self.path, &self.protocol];
+        let optional = optional.into_iter().flatten().map(String::len);
+        size_of::<Self>()
+            + self.method.len()
+            + optional.sum::<usize>()
+            + self.fields.accounted_bytes()
+    }
 }
 
 /// The head of a response (RFC 9114, section 4.3.2).

@@ -100,6 +100,11 @@ impl Acks {
         number < self.floor || self.received.contains(number)
     }
 
+    /// Memory held, in bytes.
+    pub(crate) fn accounted_bytes(&self) -> usize {
+        self.received.accounted_bytes()
+    }
+
     /// A packet was received and its frames were processed. A duplicate changes nothing.
     pub(crate) fn on_packet(
         &mut self,

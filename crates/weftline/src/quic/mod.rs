@@ -17,4 +17,4 @@ pub(crate) mod streams;
 pub use connection::Stats;
 pub(crate) use connection::{Change, Connection, DatagramFail, Route, Setup, reset_token};
 pub(crate) use random::CID_LEN;
-pub(crate) use streams::{ReadFail, StreamChange, WriteFail};
+pub(crate) use streams::{ReadFail, StreamChange, URGENT, WriteFail};

@@ -88,16 +88,16 @@ impl Layer {
         while self.datagrams > self.limits.datagrams_in
             || self.datagram_bytes > self.limits.datagram_bytes_in
         {
-            let most = self.sessions.values_mut().max_by_key(|s| s.datagrams.bytes);
-            let most = most.filter(|session| !session.datagrams.queue.is_empty());
-            let Some(session) = most else {
+            let sessions = self.sessions.values_mut();
+            let Some(session) = sessions.max_by_key(|s| s.datagrams.accounted_bytes()) else {
                 return;
             };
-            if let Some(dropped) = session.datagrams.pop() {
-                session.stats.datagrams_dropped += 1;
-                self.datagrams -= 1;
-                self.datagram_bytes -= dropped.len();
-            }
+            let Some(dropped) = session.datagrams.pop() else {
+                return;
+            };
+            session.stats.datagrams_dropped += 1;
+            self.datagrams -= 1;
+            self.datagram_bytes -= dropped.len();
         }
     }
 }

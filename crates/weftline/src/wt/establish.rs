@@ -17,6 +17,7 @@ use crate::{
     error::{Fault, RequestError, SessionError},
     event::{Event, SessionReady},
     h3::{self, Fields, RequestHead, ResponseHead},
+    quic,
     wire::{
         Dir, Side, StreamId,
         h3::{Settings, error_code},
@@ -337,6 +338,8 @@ impl Layer {
             return;
         };
         let flow_control = negotiate::has_flow_control(dialect, &self.settings, settings);
+        // Its capsules must get through when the data of its streams does not.
+        io.quic.set_priority(id.stream(), quic::URGENT);
         session.state = session.state.on(Input::Accepted);
         session.asked = Asked::Done;
         session.patience = Patience::Endless;

@@ -252,13 +252,10 @@ impl Layer {
 
     /// Bytes held on the peer's behalf.
     pub(crate) fn accounted_bytes(&self) -> usize {
-        let early = self
-            .sessions
-            .values()
-            .map(|session| session.input.early.len());
+        let sessions = self.sessions.values().map(Session::accounted_bytes);
         let streams = self.streams.len() * (size_of::<Stream>() + size_of::<StreamId>())
             + self.over.len() * size_of::<StreamId>();
-        early.sum::<usize>() + streams + self.datagram_bytes + self.pending.accounted_bytes()
+        sessions.sum::<usize>() + streams + self.pending.accounted_bytes()
     }
 
     /// Whether a stream is the CONNECT stream of a session, or was.

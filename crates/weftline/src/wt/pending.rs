@@ -147,9 +147,11 @@ impl Pending {
         ended.map(|&(_, code)| code)
     }
 
-    /// Bytes of datagrams held.
-    pub(super) const fn accounted_bytes(&self) -> usize {
+    /// Memory held, in bytes.
+    pub(super) fn accounted_bytes(&self) -> usize {
         self.datagram_bytes
+            + self.datagrams.capacity() * size_of::<EarlyDatagram>()
+            + self.streams.capacity() * size_of::<EarlyStream>()
     }
 }
 
@@ -233,10 +235,10 @@ mod tests {
         );
         assert!(pending.add_datagram(at(0), B, Bytes::from_static(b"12")));
         assert!(!pending.add_datagram(at(0), B, Bytes::new()), "number");
-        assert_eq!(pending.accounted_bytes(), 10);
+        assert_eq!(pending.datagram_bytes, 10);
         assert_eq!(pending.take_datagram(A).unwrap(), "12345678");
         assert_eq!(pending.take_datagram(A), None);
-        assert_eq!(pending.accounted_bytes(), 2);
+        assert_eq!(pending.datagram_bytes, 2);
     }
 
     #[test]

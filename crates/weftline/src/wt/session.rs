@@ -130,6 +130,15 @@ impl Session {
         }
     }
 
+    /// Memory held, in bytes.
+    pub(super) fn accounted_bytes(&self) -> usize {
+        let asked = match &self.asked {
+            Asked::Head(head) => head.accounted_bytes(),
+            Asked::Request(_) | Asked::Protocols(_) | Asked::Done => 0,
+        };
+        size_of::<Self>() + asked + self.input.early.capacity() + self.datagrams.accounted_bytes()
+    }
+
     /// Whether it is established and can be used.
     pub(super) fn is_open(&self) -> bool {
         self.state == State::Open
@@ -165,6 +174,11 @@ impl Datagrams {
             None => self.told = false,
         }
         data
+    }
+
+    /// Memory held, in bytes: more than nothing for a datagram without any.
+    pub(super) fn accounted_bytes(&self) -> usize {
+        self.bytes + self.queue.len() * size_of::<Bytes>()
     }
 }
 

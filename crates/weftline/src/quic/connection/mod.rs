@@ -13,6 +13,7 @@ use core::{
 };
 
 mod close;
+mod commands;
 mod content;
 mod frames;
 mod handshake;
@@ -22,18 +23,12 @@ mod receive;
 mod timers;
 mod transmit;
 
-use self::{
-    close::Close,
-    handshake::Handshake,
-    phase::Phase,
-    receive::Held,
-    timers::{TimerId, Timers},
-};
+use self::{close::Close, handshake::Handshake, phase::Phase, receive::Held, timers::Timers};
 use super::{
-    ReadFail, StreamChange, WriteFail,
+    StreamChange,
     cids::{LocalCids, RemoteCids},
     congestion::NewReno,
-    datagrams::{Datagrams, Full},
+    datagrams::Datagrams,
     path::{self, Paths},
     random::Random,
     recovery::{Outcome, Recovery, RecoveryConfig, SpaceId},
@@ -42,16 +37,11 @@ use super::{
 };
 use crate::{
     config::{Limits, TransportConfig},
-    crypto::{
-        ClientProvider, CryptoError, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version,
-        phase::KeyPhases,
-    },
+    crypto::{ClientProvider, Provider, ServerProvider, Session, TlsError, Version},
     entropy::Entropy,
     event::CloseReason,
     time::Instant,
-    wire::{
-        Cid, Dir, ResetToken, Side, StreamId, frame::data_that_fits, params::TransportParameters,
-    },
+    wire::{Cid, ResetToken, Side},
 };
 
 /// One QUIC connection, as a state machine.
@@ -388,332 +378,6 @@ impl Connection {
     }
 }
 
-/// Commands. What they queue goes out with the next [`Connection::poll_transmit`].
-impl Connection {
-    /// Opens a stream; `None` at the peer's limit, and then a [`StreamChange::Available`] follows.
-    pub(crate) fn open(&mut self, dir: Dir) -> Option<StreamId> {
-        if !self.phase.is_open() {
-            return None;
-        }
-        self.streams.open(dir)
-    }
-
-    pub(crate) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteFail> {
-        self.check_open()?;
-        self.streams.write(id, data)
-    }
-
-    pub(crate) fn write_bytes(&mut self, id: StreamId, data: Bytes) -> Result<usize, WriteFail> {
-        self.check_open()?;
-        self.streams.write_bytes(id, data)
-    }
-
-    pub(crate) fn writable(&self, id: StreamId) -> usize {
-        if !self.phase.is_open() {
-            return 0;
-        }
-        self.streams.writable(id)
-    }
-
-    pub(crate) fn finish(&mut self, id: StreamId) -> Result<(), WriteFail> {
-        self.check_open()?;
-        self.streams.finish(id)
-    }
-
-    /// Nothing happens to a stream that is gone.
-    pub(crate) fn reset(&mut self, id: StreamId, code: u64) {
-        let _ = self.streams.reset(id, code);
-    }
-
-    /// Like [`Self::reset`], but the first `reliable` bytes are delivered all the same if the peer
-    /// can be told so (RESET_STREAM_AT).
-    pub(crate) fn reset_at(&mut self, id: StreamId, code: u64, reliable: u64) {
-        let params = self.peer_params();
-        let reliable = match params.is_some_and(|p| p.reset_stream_at || p.reset_stream_at_old) {
-            true => reliable,
-            false => 0,
-        };
-        let _ = self.streams.reset_at(id, code, reliable);
-    }
-
-    /// Nothing happens to a stream that is gone.
-    pub(crate) fn stop(&mut self, id: StreamId, code: u64) {
-        let _ = self.streams.stop(id, code);
-    }
-
-    pub(crate) fn set_priority(&mut self, id: StreamId, priority: i32) {
-        self.streams.set_priority(id, priority);
-    }
-
-    pub(crate) fn read(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, ReadFail> {
-        self.streams.read(id, max)
-    }
-
-    pub(crate) fn read_into(
-        &mut self,
-        id: StreamId,
-        out: &mut [u8],
-    ) -> Result<Option<usize>, ReadFail> {
-        self.streams.read_into(id, out)
-    }
-
-    pub(crate) fn is_readable(&self, id: StreamId) -> bool {
-        self.streams.is_readable(id)
-    }
-
-    /// Has [`StreamChange::Received`] tell when the peer sends more on a stream.
-    pub(crate) fn watch(&mut self, id: StreamId) {
-        self.streams.watch(id);
-    }
-
-    /// How much the peer sent on a stream so far, whether it was read or not.
-    pub(crate) fn received(&mut self, id: StreamId) -> Option<u64> {
-        self.streams.received(id)
-    }
-
-    /// Bytes written to a stream that the peer has not acknowledged.
-    pub(crate) fn buffered_on(&self, id: StreamId) -> u64 {
-        self.streams.buffered_on(id)
-    }
-
-    /// Queues a DATAGRAM frame of `prefix` and `payload`.
-    pub(crate) fn send_datagram(
-        &mut self,
-        prefix: &[u8],
-        payload: &[u8],
-    ) -> Result<(), DatagramFail> {
-        let max = self.max_datagram_len().ok_or(DatagramFail::Unsupported)?;
-        if prefix.len().saturating_add(payload.len()) > max {
-            return Err(DatagramFail::TooLarge { max });
-        }
-        self.datagrams
-            .send(prefix, payload)
-            .map_err(|Full| DatagramFail::Full)
-    }
-
-    /// The longest DATAGRAM payload that fits one packet now; `None` when the peer takes none.
-    pub(crate) fn max_datagram_len(&self) -> Option<usize> {
-        let frame_max = self.peer_params()?.max_datagram_frame_size;
-        let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX);
-        let header = 1 + self.remote_cids.current().len() + MAX_NUMBER_LEN;
-        let room = usize::from(self.datagram_size).saturating_sub(header + TAG_LEN);
-        data_that_fits(room.min(frame_max).checked_sub(1)?)
-    }
-
-    fn check_open(&self) -> Result<(), WriteFail> {
-        if self.phase.is_open() {
-            Ok(())
-        } else {
-            Err(WriteFail::Unknown)
-        }
-    }
-}
-
-/// What is known of the connection.
-impl Connection {
-    pub(crate) fn side(&self) -> Side {
-        self.side
-    }
-
-    /// The handshake is complete and the connection not closed.
-    pub(crate) fn is_established(&self) -> bool {
-        self.phase.is_established()
-    }
-
-    /// The connection is over, though it may have something to send still.
-    pub(crate) fn is_closed(&self) -> bool {
-        !self.phase.is_open()
-    }
-
-    /// Nothing will be sent any more, and nothing that arrives matters.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.phase == Phase::Drained
-    }
-
-    pub(crate) fn is_handshaking(&self) -> bool {
-        self.phase == Phase::Handshaking
-    }
-
-    /// The peer's transport parameters, once they are authenticated.
-    pub(crate) fn peer_params(&self) -> Option<&TransportParameters> {
-        let params = self.handshake.peer_params.as_ref();
-        params.filter(|_| self.phase.is_established())
-    }
-
-    pub(crate) fn remote_address(&self) -> SocketAddr {
-        self.paths.route().remote
-    }
-
-    pub(crate) fn server_name(&self) -> Option<&str> {
-        self.session.server_name()
-    }
-
-    pub(crate) fn peer_certificates(&self) -> Vec<Bytes> {
-        self.session.peer_certificates()
-    }
-
-    pub(crate) fn export_keying_material(
-        &self,
-        out: &mut [u8],
-        label: &[u8],
-        context: &[u8],
-    ) -> Result<(), CryptoError> {
-        self.session.export_keying_material(out, label, context)
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        Stats {
-            rtt: self.recovery.rtt().smoothed(),
-            latest_rtt: self.recovery.rtt().latest(),
-            min_rtt: self.recovery.rtt().min(),
-            rtt_variation: self.recovery.rtt().variation(),
-            congestion_window: self.recovery.congestion_window(),
-            bytes_in_flight: self.recovery.bytes_in_flight(),
-            bytes_sent: self.stats.bytes_sent,
-            bytes_received: self.stats.bytes_received,
-            packets_sent: self.stats.packets_sent,
-            packets_received: self.stats.packets_received,
-            packets_dropped: self.stats.packets_dropped,
-            packets_lost: self.recovery.lost_packets(),
-            datagrams_dropped: self.datagrams.dropped_in() + self.datagrams.dropped_out(),
-            pto_count: self.recovery.pto_count(),
-            memory: self.accounted_bytes(),
-        }
-    }
-
-    /// Bytes of memory held for the peer or on its behalf, without what is the same for every
-    /// connection.
-    pub(crate) fn accounted_bytes(&self) -> usize {
-        let crypto = self
-            .spaces
-            .iter()
-            .map(|space| space.crypto.accounted_bytes());
-        let held = self.held.iter().map(Held::len);
-        self.streams.accounted_bytes()
-            + self.datagrams.accounted_bytes()
-            + crypto.sum::<usize>()
-            + held.sum::<usize>()
-    }
-}
-
-/// Time.
-impl Connection {
-    /// Takes the time of an input. It never goes back.
-    fn tick(&mut self, now: Instant) -> Instant {
-        let Some(last) = self.now else {
-            self.now = Some(now);
-            let deadline = now + self.limits.handshake_timeout;
-            self.timers.set(TimerId::Handshake, Some(deadline));
-            self.restart_idle_timer(now);
-            self.streams.set_now(now);
-            return now;
-        };
-        let now = now.max(last);
-        self.now = Some(now);
-        self.streams.set_now(now);
-        self.start_close_timer(now);
-        now
-    }
-
-    /// The time is `now`: does what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let now = self.tick(now);
-        if !self.phase.is_open() {
-            self.on_close_timeout(now);
-            return;
-        }
-        if self.timers.take_expired(TimerId::Handshake, now) {
-            self.on_silence("the handshake took too long");
-            return;
-        }
-        if self.timers.take_expired(TimerId::Idle, now) {
-            self.on_silence("nothing was heard of the peer for too long");
-            return;
-        }
-        if self.timers.take_expired(TimerId::KeepAlive, now) {
-            self.space_mut(SpaceId::Data).ping = true;
-        }
-        self.timers.take_expired(TimerId::Pacing, now);
-        self.on_recovery_timeout(now);
-        self.on_path_timeout(now);
-        if let Some(phases) = self.space_mut(SpaceId::Data).keys.phases_mut() {
-            phases.handle_timeout(now);
-        }
-    }
-
-    /// When [`Connection::handle_timeout`] has something to do. What could be sent at once is no
-    /// reason to wake up: ask [`Connection::poll_transmit`] after every input.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let now = self.now.unwrap_or_default();
-        match self.phase {
-            Phase::Drained => return None,
-            Phase::Closing | Phase::Draining => return self.timers.next().or(Some(now)),
-            Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
-        }
-        let data = self.space(SpaceId::Data);
-        // One that has passed was seen by `poll_transmit` already.
-        let ack = data.acks.deadline().filter(|at| *at > now);
-        [
-            self.timers.next(),
-            self.recovery.timeout(),
-            self.paths.poll_timeout(),
-            data.keys.phases().and_then(KeyPhases::poll_timeout),
-            ack,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    fn on_silence(&mut self, reason: &str) {
-        self.vanish(crate::event::ClosedBy::Timeout, reason);
-    }
-
-    fn on_recovery_timeout(&mut self, now: Instant) {
-        if let Some(id) = self.recovery.on_timeout(now, &mut self.outcome) {
-            self.apply_outcome(id);
-        }
-        for id in SpaceId::ALL {
-            if self.recovery.probes_pending(id) > 0 && !self.has_content(id) {
-                self.repeat_oldest(id);
-            }
-        }
-    }
-
-    fn on_path_timeout(&mut self, now: Instant) {
-        match self.paths.handle_timeout(now) {
-            path::Expiry::None => {}
-            path::Expiry::Reverted => self.recovery.on_path_change(now),
-            // RFC 9000, section 9.3.2.
-            path::Expiry::NoPath => self.on_silence("the peer is at no address that we know"),
-        }
-        self.update_amplification();
-    }
-
-    /// Restarts the idle timer: a packet was received, or the first that elicits an answer since
-    /// then was sent (RFC 9000, section 10.1).
-    fn restart_idle_timer(&mut self, now: Instant) {
-        let at = self.idle_timeout().map(|timeout| now + timeout);
-        self.timers.set(TimerId::Idle, at);
-        if self.phase.is_established() {
-            let at = self.config.keep_alive.map(|interval| now + interval);
-            self.timers.set(TimerId::KeepAlive, at);
-        }
-    }
-
-    /// The smaller of both sides', but three PTOs at least.
-    fn idle_timeout(&self) -> Option<Duration> {
-        let peer = self.peer_params().map(|params| params.max_idle_timeout_ms);
-        let peer = Duration::from_millis(peer.unwrap_or(0));
-        let both = [self.config.idle_timeout, peer];
-        let timeout = both
-            .into_iter()
-            .filter(|timeout| !timeout.is_zero())
-            .min()?;
-        Some(timeout.max(self.recovery.pto(SpaceId::Data).saturating_mul(3)))
-    }
-}
-
 /// Parts.
 impl Connection {
     fn space(&self, id: SpaceId) -> &Space {
@@ -782,9 +446,6 @@ pub(crate) fn reset_token(provider: &dyn Provider, key: &[u8; 32], cid: &Cid) ->
         .for_each(|(to, from)| *to = from);
     token
 }
-
-/// The longest packet number on the wire.
-const MAX_NUMBER_LEN: usize = 4;
 
 #[cfg(test)]
 mod tests;

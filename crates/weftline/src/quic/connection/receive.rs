@@ -26,12 +26,6 @@ pub(super) struct Held {
     packet: Vec<u8>,
 }
 
-impl Held {
-    pub(super) fn len(&self) -> usize {
-        self.packet.len()
-    }
-}
-
 /// The datagram that a packet came in.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Arrival {
@@ -206,14 +200,22 @@ impl Connection {
         Some(id)
     }
 
-    /// Keeps a packet until its keys arrive.
+    /// Keeps a packet until its keys arrive. Whoever sends it may be nobody we know, so its length
+    /// matters, too.
     fn hold(&mut self, arrival: &Arrival, packet: &[u8]) {
-        if self.held.len() < self.limits.undecryptable_datagrams {
+        let max = self.limits.undecryptable_datagrams;
+        let bytes = self.held_bytes().saturating_add(packet.len());
+        if self.held.len() < max && bytes <= max.saturating_mul(USUAL_DATAGRAM) {
             self.held.push_back(Held {
                 arrival: *arrival,
                 packet: packet.to_vec(),
             });
         }
+    }
+
+    /// Bytes of packets held for their keys.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.iter().map(|held| held.packet.len()).sum()
     }
 
     /// Takes the packets that were held for keys which are there now.
@@ -386,6 +388,9 @@ fn remove_header_protection(
     let mask = keys.remote_header()?.mask(header.sample(packet)?);
     header.unprotect(packet, mask)
 }
+
+/// As long as datagrams are on nearly every path.
+const USUAL_DATAGRAM: usize = 1500;
 
 /// The least that a stateless reset can be (RFC 9000, section 10.3).
 const RESET_MIN: usize = 21;

@@ -1,8 +1,16 @@
-//! The timers that belong to no part of their own.
+//! Time: what is due when.
 
-use crate::time::Instant;
+use core::time::Duration;
 
-/// One deadline for each kind of timer.
+use super::{Connection, phase::Phase};
+use crate::{
+    crypto::phase::KeyPhases,
+    event::ClosedBy,
+    quic::{path, recovery::SpaceId},
+    time::Instant,
+};
+
+/// The timers that belong to no part of their own: one deadline for each kind.
 #[derive(Debug, Default)]
 pub(super) struct Timers([Option<Instant>; TimerId::COUNT]);
 
@@ -53,5 +61,122 @@ impl Timers {
     /// The next deadline of any.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.iter().flatten().min().copied()
+    }
+}
+
+impl Connection {
+    /// Takes the time of an input. It never goes back.
+    pub(super) fn tick(&mut self, now: Instant) -> Instant {
+        let Some(last) = self.now else {
+            self.now = Some(now);
+            let deadline = now + self.limits.handshake_timeout;
+            self.timers.set(TimerId::Handshake, Some(deadline));
+            self.restart_idle_timer(now);
+            self.streams.set_now(now);
+            return now;
+        };
+        let now = now.max(last);
+        self.now = Some(now);
+        self.streams.set_now(now);
+        self.start_close_timer(now);
+        now
+    }
+
+    /// The time is `now`: does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if !self.phase.is_open() {
+            self.on_close_timeout(now);
+            return;
+        }
+        if self.timers.take_expired(TimerId::Handshake, now) {
+            self.on_silence("the handshake took too long");
+            return;
+        }
+        if self.timers.take_expired(TimerId::Idle, now) {
+            self.on_silence("nothing was heard of the peer for too long");
+            return;
+        }
+        if self.timers.take_expired(TimerId::KeepAlive, now) {
+            self.space_mut(SpaceId::Data).ping = true;
+        }
+        self.timers.take_expired(TimerId::Pacing, now);
+        self.on_recovery_timeout(now);
+        self.on_path_timeout(now);
+        if let Some(phases) = self.space_mut(SpaceId::Data).keys.phases_mut() {
+            phases.handle_timeout(now);
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] has something to do. What could be sent at once is no
+    /// reason to wake up: ask [`Connection::poll_transmit`] after every input.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let now = self.now.unwrap_or_default();
+        match self.phase {
+            Phase::Drained => return None,
+            Phase::Closing | Phase::Draining => return self.timers.next().or(Some(now)),
+            Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
+        }
+        let data = self.space(SpaceId::Data);
+        // One that has passed was seen by `poll_transmit` already.
+        let ack = data.acks.deadline().filter(|at| *at > now);
+        [
+            self.timers.next(),
+            self.recovery.timeout(),
+            self.paths.poll_timeout(),
+            data.keys.phases().and_then(KeyPhases::poll_timeout),
+            ack,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn on_silence(&mut self, reason: &str) {
+        self.vanish(ClosedBy::Timeout, reason);
+    }
+
+    fn on_recovery_timeout(&mut self, now: Instant) {
+        if let Some(id) = self.recovery.on_timeout(now, &mut self.outcome) {
+            self.apply_outcome(id);
+        }
+        for id in SpaceId::ALL {
+            if self.recovery.probes_pending(id) > 0 && !self.has_content(id) {
+                self.repeat_oldest(id);
+            }
+        }
+    }
+
+    fn on_path_timeout(&mut self, now: Instant) {
+        match self.paths.handle_timeout(now) {
+            path::Expiry::None => {}
+            path::Expiry::Reverted => self.recovery.on_path_change(now),
+            // RFC 9000, section 9.3.2.
+            path::Expiry::NoPath => self.on_silence("the peer is at no address that we know"),
+        }
+        self.update_amplification();
+    }
+
+    /// Restarts the idle timer: a packet was received, or the first that elicits an answer since
+    /// then was sent (RFC 9000, section 10.1).
+    pub(super) fn restart_idle_timer(&mut self, now: Instant) {
+        let at = self.idle_timeout().map(|timeout| now + timeout);
+        self.timers.set(TimerId::Idle, at);
+        if self.phase.is_established() {
+            let at = self.config.keep_alive.map(|interval| now + interval);
+            self.timers.set(TimerId::KeepAlive, at);
+        }
+    }
+
+    /// The smaller of both sides', but three PTOs at least.
+    fn idle_timeout(&self) -> Option<Duration> {
+        let peer = self.peer_params().map(|params| params.max_idle_timeout_ms);
+        let peer = Duration::from_millis(peer.unwrap_or(0));
+        let both = [self.config.idle_timeout, peer];
+        let timeout = both
+            .into_iter()
+            .filter(|timeout| !timeout.is_zero())
+            .min()?;
+        Some(timeout.max(self.recovery.pto(SpaceId::Data).saturating_mul(3)))
     }
 }

@@ -241,6 +241,12 @@ impl Recovery {
         sent.len() >= self.max_sent_packets || sent.frames_len() >= frames_max
     }
 
+    /// Memory held for packets sent, in bytes.
+    pub(crate) fn accounted_bytes(&self) -> usize {
+        let spaces = SpaceId::ALL.into_iter().map(|id| self.space(id));
+        spaces.map(|space| space.sent.accounted_bytes()).sum()
+    }
+
     /// Ack-eliciting packets to send in `space` as probes, whatever window and pacer say.
     pub(crate) fn probes_pending(&self, space: SpaceId) -> u8 {
         self.space(space).probes

@@ -78,6 +78,12 @@ impl SentPackets {
         self.frames.len()
     }
 
+    /// Memory held, in bytes.
+    pub(crate) fn accounted_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+            + self.frames.capacity() * size_of::<SentFrame>()
+    }
+
     /// Whether an ack-eliciting packet is outstanding.
     pub(crate) const fn has_eliciting(&self) -> bool {
         self.eliciting > 0

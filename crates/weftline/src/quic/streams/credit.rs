@@ -138,6 +138,8 @@ impl RecvCredit {
 pub(crate) struct SendCredit {
     limit: u64,
     used: u64,
+    /// The part kept for urgent streams.
+    reserve: u64,
     told: BlockedNotice,
 }
 
@@ -152,6 +154,16 @@ impl SendCredit {
     /// Bytes that may still be sent.
     pub(crate) fn available(&self) -> u64 {
         self.limit - self.used
+    }
+
+    /// Bytes that streams that are not urgent may still send.
+    pub(crate) fn ordinary(&self) -> u64 {
+        self.available().saturating_sub(self.reserve)
+    }
+
+    /// Keeps the last bytes of any limit for urgent streams.
+    pub(crate) fn keep_reserve(&mut self, bytes: u64) {
+        self.reserve = bytes;
     }
 
     /// The peer's limit.
@@ -171,7 +183,7 @@ impl SendCredit {
 
     /// Whether the peer should be told that nothing can be sent, given that there is something.
     pub(crate) fn is_blocked_due(&self) -> bool {
-        self.available() == 0 && self.told.is_due(self.limit)
+        self.ordinary() == 0 && self.told.is_due(self.limit)
     }
 
     pub(crate) fn blocked_notice(&mut self) -> &mut BlockedNotice {

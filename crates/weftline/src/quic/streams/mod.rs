@@ -40,6 +40,12 @@ mod send_state;
 pub(crate) mod spare;
 mod table;
 
+/// The priority of streams that carry what makes the peer go on: control streams, and the capsules
+/// of sessions. If data for streams that the peer's application does not read could use up all of
+/// the connection's credit, a session's credit could not be raised any more, and both ends might
+/// wait for each other for ever. So the last of the credit is kept for these streams.
+pub(crate) const URGENT: i32 = i32::MAX;
+
 /// All streams of a connection.
 #[derive(Debug)]
 pub(crate) struct Streams {
@@ -138,6 +144,8 @@ impl Streams {
     pub(crate) fn on_peer_params(&mut self, params: &StreamParams) {
         self.peer = *params;
         self.send_credit.raise(params.max_data);
+        let reserve = (params.max_data / 8).min(URGENT_RESERVE);
+        self.send_credit.keep_reserve(reserve);
         self.raise_streams(Dir::Bi, params.streams_bidi);
         self.raise_streams(Dir::Uni, params.streams_uni);
         for slot in 0..self.table.slots() {
@@ -548,6 +556,10 @@ fn initial_max_data(side: Side, id: StreamId, params: &StreamParams) -> u64 {
 fn low_water(limit: u64) -> u64 {
     (limit / 8).max(1)
 }
+
+/// Credit of the connection that is kept for urgent streams, in bytes; less where the peer gives
+/// little.
+const URGENT_RESERVE: u64 = 16 << 10;
 
 #[cfg(test)]
 mod tests;

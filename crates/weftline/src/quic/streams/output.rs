@@ -1,6 +1,6 @@
 //! Frames of streams that are sent, acknowledged and lost.
 
-use super::{StreamChange, Streams};
+use super::{StreamChange, Streams, URGENT};
 use crate::{
     quic::sent::{SentFrame, SentFrames},
     wire::{
@@ -42,9 +42,12 @@ impl Streams {
     /// Writes as much stream data as fits.
     pub(crate) fn write_data(&mut self, w: &mut Writer<'_>, sent: &mut SentFrames) {
         while let Some((slot, fresh)) = self.next_to_send() {
-            let credit = self.send_credit.available();
             let Some(stream) = self.table.get_mut(slot) else {
                 return;
+            };
+            let credit = match stream.priority {
+                URGENT => self.send_credit.available(),
+                _ => self.send_credit.ordinary(),
             };
             let (id, places) = (stream.id, stream.places);
             let Some(send) = &mut stream.send else {
@@ -155,11 +158,10 @@ impl Streams {
     /// The stream whose data goes next, and whether it goes for the first time. Within a priority
     /// what was lost goes first (RFC 9000, section 13.3).
     fn next_to_send(&self) -> Option<(u32, bool)> {
-        let fresh = if self.send_credit.available() > 0 {
-            self.fresh.first()
-        } else {
-            None
-        };
+        let fresh = self.fresh.first().filter(|(priority, _)| match *priority {
+            URGENT => self.send_credit.available() > 0,
+            _ => self.send_credit.ordinary() > 0,
+        });
         match (self.resend.first(), fresh) {
             (Some((high, _)), Some((higher, slot))) if higher > high => Some((slot, true)),
             (Some((_, slot)), _) => Some((slot, false)),

@@ -1,6 +1,7 @@
 //! Handshakes and data, on good and bad networks.
 
 use alloc::{boxed::Box, vec, vec::Vec};
+use core::time::Duration;
 
 use super::pair::{Options, Pair};
 use crate::{
@@ -74,6 +75,16 @@ fn echo_on_a_good_network() {
     let mut pair = Pair::connected(&Options::default());
     echo(&mut pair, 300_000);
     assert_eq!(pair.client.conn.stats().packets_lost, 0);
+}
+
+#[test]
+fn much_data_fills_the_window() {
+    let mut pair = Pair::connected(&Options::default());
+    let start = pair.now;
+    echo(&mut pair, 4 << 20);
+    // The window doubles every round trip of 20 ms until it is as large as the peer's credit.
+    let took = pair.now.saturating_since(start);
+    assert!(took < Duration::from_millis(1500), "{took:?}");
 }
 
 #[test]

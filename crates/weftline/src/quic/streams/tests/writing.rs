@@ -93,6 +93,45 @@ fn lost_data_goes_first_whatever_the_credit() {
     assert!(streams.has_control(), "blocked at a new limit");
 }
 
+/// Data that the peer does not read leaves room for what makes the peer go on.
+#[test]
+fn the_last_credit_is_for_urgent_streams() {
+    let mut streams = Streams::new(Side::Server, &limits());
+    streams.on_peer_params(&StreamParams {
+        max_data: 80,
+        uni: 100,
+        streams_uni: 2,
+        ..StreamParams::default()
+    });
+    let (ordinary, urgent) = (
+        streams.open(Dir::Uni).unwrap(),
+        streams.open(Dir::Uni).unwrap(),
+    );
+    streams.set_priority(urgent, URGENT);
+    streams.write(ordinary, &[b'a'; 90]).unwrap();
+    let (bytes, _) = packet(&mut streams, 200);
+    assert_eq!(parse(&bytes), [stream(ordinary, 0, &[b'a'; 70], false)]);
+    assert!(!streams.has_data());
+    assert!(streams.has_control(), "blocked, as far as it is concerned");
+    packet(&mut streams, 200);
+
+    streams.write(urgent, &[b'b'; 6]).unwrap();
+    let (bytes, _) = packet(&mut streams, 200);
+    assert_eq!(parse(&bytes), [stream(urgent, 0, b"bbbbbb", false)]);
+    streams.write(urgent, &[b'c'; 6]).unwrap();
+    let (bytes, _) = packet(&mut streams, 200);
+    assert_eq!(parse(&bytes), [stream(urgent, 6, b"cccc", false)]);
+    assert!(!streams.has_data());
+
+    // The reserve is filled up before anything else.
+    streams.on_max_data(93);
+    let (bytes, _) = packet(&mut streams, 200);
+    let frames = parse(&bytes);
+    assert_eq!(frames[0], stream(urgent, 10, b"cc", false));
+    assert_eq!(frames[1], stream(ordinary, 70, b"a", false));
+    assert_eq!(frames.len(), 2);
+}
+
 #[test]
 fn blocked_by_its_own_credit() {
     let mut streams = Streams::new(Side::Server, &limits());
