@@ -73,6 +73,7 @@ pub(crate) struct ServeArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = CONNECT_HELP)]
 pub(crate) struct ConnectArgs {
     /// Where to open the session
     #[arg(value_name = "URL", value_parser = Target::parse)]
@@ -232,6 +233,11 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
         _ => Err("write it as 'Name: value'".into()),
     }
 }
+
+const CONNECT_HELP: &str = "\
+Texts are sent one after the other, each once the answer to the one before is there.
+Without --bidi, --uni and --datagram, stdin goes onto one bidirectional stream and what comes back
+goes to stdout as it is; the end of stdin ends the stream. With --json each line of it is an event.";
 
 /// The exit code for a wrong command line.
 const USAGE: u8 = 2;
