@@ -207,8 +207,11 @@ impl Streams {
     /// Bytes that a write would take now.
     pub(crate) fn writable(&self, id: StreamId) -> usize {
         let stream = self.table.find(id).and_then(|slot| self.table.get(slot));
-        match stream.and_then(|stream| stream.send.as_ref()) {
-            Some(send) if send.check_open().is_ok() => self.room(send.buffered()),
+        let send = stream.and_then(|stream| Some((stream.send.as_ref()?, stream.priority)));
+        match send {
+            Some((send, priority)) if send.check_open().is_ok() => {
+                self.room(send.buffered(), priority)
+            }
             _ => 0,
         }
     }
@@ -418,7 +421,7 @@ impl Streams {
             && send.is_write_refused()
             && limits.send_buffer.saturating_sub(count.buffered) >= low_water(limits.send_buffer)
         {
-            if room < low_water(limits.connection_send_buffer) {
+            if room < low_water(limits.connection_send_buffer) && priority != URGENT {
                 if !core::mem::replace(&mut stream.waits, true) {
                     self.waiting.push_back(id);
                 }
@@ -449,7 +452,8 @@ impl Streams {
         let (send, _) = self.send_mut(slot).ok_or(WriteFail::Unknown)?;
         send.check_open()?;
         let buffered = send.buffered();
-        let room = self.room(buffered);
+        let priority = self.table.get(slot).map_or(0, |stream| stream.priority);
+        let room = self.room(buffered, priority);
         if room > 0 || empty {
             return Ok((slot, room));
         }
@@ -460,10 +464,15 @@ impl Streams {
         Err(WriteFail::Blocked)
     }
 
-    /// Room for a write on a stream with this much in its buffer.
-    fn room(&self, buffered: u64) -> usize {
+    /// Room for a write on a stream with this much in its buffer. Urgent streams write little, and
+    /// the others may be waiting for just that.
+    fn room(&self, buffered: u64, priority: i32) -> usize {
         let stream = self.shared.limits.send_buffer.saturating_sub(buffered);
-        usize::try_from(stream.min(self.connection_room())).unwrap_or(usize::MAX)
+        let room = match priority {
+            URGENT => stream,
+            _ => stream.min(self.connection_room()),
+        };
+        usize::try_from(room).unwrap_or(usize::MAX)
     }
 
     fn connection_room(&self) -> u64 {

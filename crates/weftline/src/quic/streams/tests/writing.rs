@@ -93,6 +93,33 @@ fn lost_data_goes_first_whatever_the_credit() {
     assert!(streams.has_control(), "blocked at a new limit");
 }
 
+/// Data that waits to be sent does not keep what makes the peer go on from being written.
+#[test]
+fn urgent_streams_need_no_room_beside_others() {
+    let limits = Limits {
+        connection_send_buffer: 100,
+        ..limits()
+    };
+    let mut streams = Streams::new(Side::Server, &limits);
+    streams.on_peer_params(&StreamParams {
+        uni: 100,
+        streams_uni: 2,
+        ..StreamParams::default()
+    });
+    let (ordinary, urgent) = (
+        streams.open(Dir::Uni).unwrap(),
+        streams.open(Dir::Uni).unwrap(),
+    );
+    let room = limits.stream_send_buffer;
+    let len = room.min(limits.connection_send_buffer);
+    assert_eq!(streams.write(ordinary, &vec![b'a'; room]), Ok(len));
+    assert_eq!(streams.write(urgent, b"b"), Err(WriteFail::Blocked));
+    streams.set_priority(urgent, URGENT);
+    assert_eq!(streams.writable(urgent), room);
+    assert_eq!(streams.write(urgent, b"b"), Ok(1));
+    assert_eq!(streams.write(ordinary, b"a"), Err(WriteFail::Blocked));
+}
+
 /// Data that the peer does not read leaves room for what makes the peer go on.
 #[test]
 fn the_last_credit_is_for_urgent_streams() {
