@@ -14,6 +14,7 @@ pub(super) enum Route {
     Reset { code: u32 },
     Sink,
     Source { bytes: u64 },
+    Bench,
     Stats,
     Status,
     Report { of: String },
@@ -57,6 +58,7 @@ impl Destination {
             "/source" => Route::Source {
                 bytes: query.number("bytes", 0, MAX_SOURCE)?,
             },
+            "/bench" => Route::Bench,
             "/stats" => Route::Stats,
             "/status" => Route::Status,
             "/report" => Route::Report {
@@ -173,6 +175,7 @@ mod tests {
             ("/reset?code=77", Route::Reset { code: 77 }),
             ("/sink", Route::Sink),
             ("/source?bytes=9", Route::Source { bytes: 9 }),
+            ("/bench", Route::Bench),
             ("/stats", Route::Stats),
             ("/status", Route::Status),
             ("/report?of=a%26b", Route::Report { of: "a&b".into() }),

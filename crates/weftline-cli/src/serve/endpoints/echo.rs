@@ -61,7 +61,7 @@ impl<'a> Echo<'a> {
 }
 
 /// Reads only what was written before: a client that does not read stops its own data.
-async fn echo_stream(mut send: SendStream, mut recv: RecvStream, record: Record) {
+pub(super) async fn echo_stream(mut send: SendStream, mut recv: RecvStream, record: Record) {
     let stopped = send.stopped();
     let copied = async {
         loop {

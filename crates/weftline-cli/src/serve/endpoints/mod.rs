@@ -1,5 +1,6 @@
 //! What each path does once its session is open. Each returns when the session is over.
 
+mod bench;
 mod echo;
 mod figures;
 mod opened;
@@ -48,6 +49,7 @@ pub(super) async fn serve(server: &Server, session: &Session, route: Route, reco
         }
         Route::Sink => throughput::sink(session, record).await,
         Route::Source { bytes } => throughput::source(session, record, bytes).await,
+        Route::Bench => bench::serve(session, record).await,
         Route::Stats => figures::stats(session).await,
         Route::Status => figures::status(session, server).await,
         Route::Report { of } => {

@@ -62,7 +62,7 @@ pub(super) async fn source(session: &Session, record: &Record, bytes: u64) {
     tokio::join!(bidi, uni, discard_datagrams(session));
 }
 
-async fn count(mut recv: RecvStream, record: &Record) -> Result<u64, ReadError> {
+pub(super) async fn count(mut recv: RecvStream, record: &Record) -> Result<u64, ReadError> {
     let mut bytes = 0;
     loop {
         match recv.read_chunk(CHUNK).await {
@@ -76,7 +76,7 @@ async fn count(mut recv: RecvStream, record: &Record) -> Result<u64, ReadError> 
     }
 }
 
-async fn write(send: &mut SendStream, answer: Bytes) -> Result<(), WriteError> {
+pub(super) async fn write(send: &mut SendStream, answer: Bytes) -> Result<(), WriteError> {
     send.write_chunk(answer).await?;
     send.finish()
 }
