@@ -218,13 +218,16 @@ fn versions() {
     assert_eq!(information, VersionInformation::new(1, [5, 1]));
     assert_eq!(information.available(), [5, 1]);
 
-    // All are checked, the first are kept.
+    // All are checked; the first are kept, and the chosen one.
     let mut many: Vec<u32> = (1..1000).collect();
     many.insert(0, 999);
     let read = parse(&many, Side::Client).unwrap();
     let information = read.version_information.unwrap();
     assert_eq!(information.chosen, 999);
-    assert_eq!(information.available(), &many[1..=MAX_VERSIONS]);
+    let (last, first) = information.available().split_last().unwrap();
+    assert_eq!((first, *last), (&many[1..MAX_VERSIONS], 999));
+    let encoded = read.encode(None);
+    assert_eq!(TransportParameters::parse(&encoded, Side::Client), Ok(read));
 }
 
 #[test]

@@ -15,17 +15,26 @@ pub struct VersionInformation {
 }
 
 impl VersionInformation {
-    /// This version in use, and these others; of `available` only the first [`MAX_VERSIONS`] are
-    /// kept.
+    /// This version in use, and these others. Of more than [`MAX_VERSIONS`] only the first are kept,
+    /// and `chosen` if it is among the rest.
     pub fn new(chosen: u32, available: impl IntoIterator<Item = u32>) -> Self {
         let mut information = Self {
             chosen,
             available: [0; MAX_VERSIONS],
             available_len: 0,
         };
-        for (slot, version) in information.available.iter_mut().zip(available) {
-            *slot = version;
-            information.available_len += 1;
+        for (at, version) in available.into_iter().enumerate() {
+            let is_kept = information.available().contains(&chosen);
+            let at = match at {
+                0..MAX_VERSIONS => at,
+                // A client whose chosen version is not available is at fault; see `parse`.
+                _ if version == chosen && !is_kept => MAX_VERSIONS - 1,
+                _ => continue,
+            };
+            if let Some(slot) = information.available.get_mut(at) {
+                *slot = version;
+                information.available_len = at + 1;
+            }
         }
         information
     }
