@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use crate::{
     config::{ClientConfig, Limits, ServerConfig, TransportConfig},
-    crypto::{CryptoError, TlsError, Version},
+    crypto::{CryptoError, TlsError, Version, token::TokenIssuer},
     entropy::Entropy,
     error::{
         ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
@@ -382,11 +382,13 @@ impl Connection {
         config: &ClientConfig,
         name: &str,
         to: SocketAddr,
+        token: Vec<u8>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, ConnectError> {
         let grease = entropy.public_u64();
-        let setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
+        let mut setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
+        setup.token = token;
         let quic = quic::Connection::new_client(setup, &config.crypto, name).map_err(|error| {
             ConnectError::Tls {
                 name: name.to_string(),
@@ -403,6 +405,7 @@ impl Connection {
         config: &ServerConfig,
         meta: &RecvMeta,
         first: &FirstInitial,
+        issuer: Option<TokenIssuer>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
@@ -415,6 +418,7 @@ impl Connection {
             entropy,
         );
         setup.local = meta.to;
+        setup.issuer = issuer;
         let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
         Ok(Self::new(now, quic, wt, &config.limits, grease))
@@ -460,6 +464,11 @@ impl Connection {
 
     pub(crate) fn next_route(&mut self) -> Option<Route> {
         self.quic.next_route()
+    }
+
+    /// Tokens for later connections that the server gave since the last call.
+    pub(crate) fn take_new_tokens(&mut self) -> Vec<Bytes> {
+        self.quic.take_new_tokens()
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -572,6 +581,8 @@ fn setup<'a>(
         remote,
         local: None,
         reset_key: *reset_key,
+        token: Vec::new(),
+        issuer: None,
         entropy,
     }
 }

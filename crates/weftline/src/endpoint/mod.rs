@@ -10,16 +10,21 @@ use core::{fmt, mem, net::SocketAddr};
 
 mod accept;
 mod answers;
+mod incoming;
 mod router;
+mod tokens;
 
 use answers::Answers;
+use incoming::Waiting;
+pub use incoming::{Incoming, IncomingId};
 use router::Router;
+use tokens::{ServerTokens, TokenCache, TokenHome};
 
 use crate::{
     Entropy, Event, Instant, RecvMeta, Transmit,
-    config::{ClientConfig, EndpointConfig, ServerConfig},
+    config::{Admission, ClientConfig, ClientTokens, EndpointConfig, ServerConfig, ServerSecrets},
     connection::Connection,
-    crypto::Provider,
+    crypto::{Provider, token::TokenClock},
     error::ConnectError,
     quic::{CID_LEN, Route, Stats},
     wire::{Cid, packet::Invariant},
@@ -39,7 +44,15 @@ pub struct Endpoint {
     entropy: Box<dyn Entropy>,
     /// From the server's TLS, or else the first connection's.
     provider: Option<Arc<dyn Provider>>,
-    reset_key: [u8; 32],
+    secrets: ServerSecrets,
+    /// The next stateless reset is for connections from before the secrets changed.
+    reset_by_previous: bool,
+    /// A server's.
+    tokens: Option<ServerTokens>,
+    /// A client's.
+    token_cache: TokenCache,
+    admission: Admission,
+    waiting: Waiting,
     max_connections: usize,
     max_handshakes: usize,
     entries: Vec<Entry>,
@@ -51,6 +64,7 @@ pub struct Endpoint {
     timers: BTreeSet<(Instant, Slot)>,
     answers: Answers,
     open: usize,
+    /// Those that clients began.
     handshakes: usize,
     now: Instant,
 }
@@ -70,7 +84,10 @@ pub enum Received {
     Routed(ConnId),
     /// It started this connection.
     Accepted(ConnId),
-    /// It was answered without a connection: Version Negotiation, a refusal, a stateless reset.
+    /// It is of a client that waits for the application's answer.
+    Incoming(IncomingId),
+    /// It was answered without a connection: Version Negotiation, Retry, a refusal, a stateless
+    /// reset.
     Answered,
     /// It was dropped.
     Dropped(DropReason),
@@ -89,6 +106,8 @@ pub enum DropReason {
     InvalidInitial,
     /// It would have been answered, but too many answers wait or went out already.
     TooManyAnswers,
+    /// It is of a client that waits to be let in, and there is no room for more of its datagrams.
+    Waiting,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +121,10 @@ struct Entry {
     timer: Option<Instant>,
     in_to_send: bool,
     in_to_report: bool,
+    /// It counts as one of [`Endpoint::handshakes`].
     is_handshaking: bool,
+    /// Where tokens go that a client's connection gets.
+    token_home: Option<Box<TokenHome>>,
 }
 
 impl Endpoint {
@@ -110,7 +132,11 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, mut entropy: Box<dyn Entropy>) -> Self {
         let EndpointConfig {
             server,
-            reset_key,
+            secrets,
+            unix_origin,
+            admission,
+            retry_lifetime,
+            token_lifetime,
             limits,
         } = config;
         let mut draw = || {
@@ -118,12 +144,28 @@ impl Endpoint {
             entropy.private(&mut key);
             key
         };
-        let (router_key, drawn_reset_key) = (draw(), draw());
+        let (router_key, drawn_secret) = (draw(), draw());
+        let secrets = secrets.unwrap_or_else(|| ServerSecrets::new(drawn_secret));
+        let provider = server.as_ref().map(|server| server.crypto.provider());
+        let origin = unix_origin.unwrap_or_default().as_micros();
+        let clock = TokenClock {
+            origin: u64::try_from(origin).unwrap_or(u64::MAX),
+        };
+        let lifetimes = [retry_lifetime, token_lifetime];
+        let max_used = limits.used_tokens;
+        let tokens = provider
+            .clone()
+            .map(|provider| ServerTokens::new(provider, &secrets, clock, lifetimes, max_used));
         Self {
-            provider: server.as_ref().map(|server| server.crypto.provider()),
+            provider,
             server,
             entropy,
-            reset_key: reset_key.unwrap_or(drawn_reset_key),
+            secrets,
+            reset_by_previous: false,
+            tokens,
+            token_cache: TokenCache::new(limits.stored_tokens),
+            admission,
+            waiting: Waiting::new(limits.incoming, limits.incoming_bytes),
             max_connections: limits.connections,
             max_handshakes: limits.handshakes,
             entries: Vec::new(),
@@ -153,11 +195,21 @@ impl Endpoint {
             return Err(ConnectError::TooMany(self.max_connections));
         }
         let provider = config.crypto.provider();
-        let key = &self.reset_key;
+        let token = self.take_token(&config, name);
+        let key = &self.secrets.current;
         let entropy = self.entropy.as_mut();
-        let connection = Connection::client(self.now, &config, name, to, key, entropy)?;
+        let connection = Connection::client(self.now, &config, name, to, token, key, entropy)?;
         self.provider.get_or_insert(provider);
-        let slot = self.insert(connection);
+        let home = match &config.tokens {
+            ClientTokens::Never => None,
+            ClientTokens::Endpoint => Some(None),
+            ClientTokens::Store(store) => Some(Some(store.clone())),
+        };
+        let home = home.map(|store| {
+            let server_name = name.into();
+            Box::new(TokenHome { server_name, store })
+        });
+        let slot = self.insert(connection, Some(home));
         self.touch(slot);
         Ok(self.id(slot))
     }
@@ -178,7 +230,7 @@ impl Endpoint {
             return self.deliver(slot, &meta, datagram);
         }
         if matches!(invariant, Invariant::Long { .. }) {
-            return self.accept(&meta, datagram);
+            return self.on_stranger(&meta, datagram);
         }
         let provider = self.provider.as_deref();
         match provider.and_then(|provider| self.router.by_token(provider, datagram)) {
@@ -204,6 +256,7 @@ impl Endpoint {
     /// Takes the time. Calling it early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        self.waiting.handle_timeout(self.now);
         while let Some(&(at, slot)) = self.timers.first() {
             if at > self.now {
                 break;
@@ -276,12 +329,15 @@ impl Endpoint {
     /// When to call [`Endpoint::handle_timeout`] at the latest; `None` for never. When there is
     /// something to do at once, it is the time last handed in.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let is_idle =
-            self.to_send.is_empty() && self.to_report.is_empty() && self.answers.is_empty();
+        let is_idle = self.to_send.is_empty()
+            && self.to_report.is_empty()
+            && self.answers.is_empty()
+            && !self.waiting.has_untold();
         if !is_idle {
             return Some(self.now);
         }
-        self.timers.first().map(|(at, _)| *at)
+        let first = self.timers.first().map(|(at, _)| *at);
+        first.into_iter().chain(self.waiting.deadline()).min()
     }
 
     /// A connection, to act on. `None` once it is closed and its events are taken.
@@ -337,6 +393,54 @@ impl Endpoint {
     /// CONNECTION_REFUSED.
     pub fn stop_accepting(&mut self) {
         self.max_handshakes = 0;
+        self.waiting.clear();
+    }
+
+    /// Goes over to other secrets; see [`ServerSecrets::rotated`]. Connections that there are keep
+    /// theirs.
+    pub fn set_secrets(&mut self, secrets: ServerSecrets) {
+        self.secrets = secrets;
+        if let Some(tokens) = &mut self.tokens {
+            tokens.set_secrets(&secrets);
+        }
+    }
+
+    /// Changes whom to let begin a handshake. Who waits goes on waiting.
+    pub fn set_admission(&mut self, admission: Admission) {
+        self.admission = admission;
+    }
+
+    /// A token for a connection to this server, if there is one.
+    fn take_token(&mut self, config: &ClientConfig, name: &str) -> Vec<u8> {
+        let Some(&version) = config.transport.versions.first() else {
+            return Vec::new();
+        };
+        let token = match &config.tokens {
+            ClientTokens::Never => None,
+            ClientTokens::Endpoint => {
+                let token = self.token_cache.take(name, version);
+                token.map(|token| token.to_vec())
+            }
+            ClientTokens::Store(store) => store.take(name, version),
+        };
+        token.unwrap_or_default()
+    }
+
+    /// Keeps the tokens that a client's connection got.
+    fn keep_tokens(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get_mut(slot.index()) else {
+            return;
+        };
+        let (Some(connection), Some(home)) = (&mut entry.connection, &entry.token_home) else {
+            return;
+        };
+        let version = connection.version();
+        for token in connection.take_new_tokens() {
+            match &home.store {
+                Some(store) => store.put(&home.server_name, version, &token),
+                None => self.token_cache.put(&home.server_name, version, token),
+            }
+        }
     }
 
     fn deliver(&mut self, slot: Slot, meta: &RecvMeta, datagram: &mut [u8]) -> Received {
@@ -362,16 +466,22 @@ impl Endpoint {
         self.now = self.now.max(now);
     }
 
-    fn insert(&mut self, connection: Connection) -> Slot {
+    /// Gives a connection a place. One of our own says where its tokens go.
+    fn insert(
+        &mut self,
+        connection: Connection,
+        of_client: Option<Option<Box<TokenHome>>>,
+    ) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
             Slot(self.entries.len() as u32 - 1)
         });
         if let Some(entry) = self.entries.get_mut(slot.index()) {
             entry.connection = Some(Box::new(connection));
-            entry.is_handshaking = true;
+            entry.is_handshaking = of_client.is_none();
             self.open += 1;
-            self.handshakes += 1;
+            self.handshakes += usize::from(entry.is_handshaking);
+            entry.token_home = of_client.flatten();
         }
         self.refresh(slot);
         slot
@@ -384,6 +494,7 @@ impl Endpoint {
         let Some(mut connection) = entry.connection.take() else {
             return;
         };
+        entry.token_home = None;
         if let Some(at) = entry.timer.take() {
             self.timers.remove(&(at, slot));
         }
@@ -415,6 +526,7 @@ impl Endpoint {
         while let Some(route) = self.connection_at(slot).and_then(Connection::next_route) {
             self.route(slot, &route);
         }
+        self.keep_tokens(slot);
         let Some(entry) = self.entries.get_mut(slot.index()) else {
             return;
         };

@@ -110,6 +110,8 @@ pub(super) fn client(options: &Options) -> Connection {
         remote: SERVER,
         local: None,
         reset_key: RESET_KEY,
+        token: Vec::new(),
+        issuer: None,
         entropy: &mut entropy,
     };
     let crypto: Arc<dyn ClientProvider> = Arc::new(options.client_crypto);
@@ -125,6 +127,8 @@ pub(super) fn server(options: &Options, first: &FirstInitial) -> Connection {
         remote: CLIENT,
         local: None,
         reset_key: RESET_KEY,
+        token: Vec::new(),
+        issuer: None,
         entropy: &mut entropy,
     };
     Connection::new_server(setup, &options.server_crypto, first).unwrap()
