@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod connect;
 mod connection;
 mod driver;
@@ -28,6 +29,7 @@ mod shared;
 mod state;
 mod stream;
 
+pub use admission::IncomingConnection;
 pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::{Closed, ConnectError, OpenSessionError, ReadError, RequestError, WriteError};

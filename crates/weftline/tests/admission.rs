@@ -281,25 +281,32 @@ fn servers_share_secrets_and_a_clock() {
 
 #[test]
 fn a_server_that_starts_anew_resets_connections_by_either_secret() {
-    let mut door = Door::new(|config| config.secrets(SECRET));
-    let mut guest = door.guest(host(1, 5000), client_config(None));
-    door.visit(&mut guest);
-    assert!(guest.is_established());
-    door.server = server(|_| {}, |config| config.secrets(SECRET.rotated([2; 32])));
-    for _ in 0..20 {
-        if guest.closed.is_some() {
-            break;
+    let keep_alive = Duration::from_millis(500);
+    let config = ClientConfig::builder(Arc::new(NullClient::insecure()))
+        .with_transport(|transport| transport.keep_alive = Some(keep_alive));
+    let config = Arc::new(config.build().unwrap());
+    let resets_until_closed = |secrets: ServerSecrets| {
+        let mut door = Door::new(|config| config.secrets(SECRET));
+        let mut guest = door.guest(host(1, 5000), config.clone());
+        door.visit(&mut guest);
+        assert!(guest.is_established());
+        door.server = server(|_| {}, |config| config.secrets(secrets));
+        door.received.clear();
+        for _ in 0..20 {
+            door.now += keep_alive;
+            guest.endpoint.handle_timeout(door.now);
+            door.exchange(&mut guest);
+            if let Some(reason) = &guest.closed {
+                assert_eq!(reason.by, ClosedBy::Reset);
+                return Some(door.received.len());
+            }
         }
-        if let Some(connection) = guest.endpoint.connection(guest.id) {
-            connection.close(0x100, "");
-        }
-        door.exchange(&mut guest);
-        door.now += Duration::from_millis(500);
-        guest.endpoint.handle_timeout(door.now);
-    }
-    // Its own closing was the end of it; what came back was a reset each time.
-    let resets = door.received.iter().filter(|r| **r == Received::Answered);
-    assert!(resets.count() >= 1, "{:?}", door.received);
+        None
+    };
+    assert_eq!(resets_until_closed(SECRET), Some(1));
+    assert!(resets_until_closed(SECRET.rotated([2; 32])).is_some());
+    let forgotten = SECRET.rotated([2; 32]).rotated([3; 32]);
+    assert_eq!(resets_until_closed(forgotten), None);
 }
 
 #[test]

@@ -117,15 +117,11 @@ impl EndpointConfig {
 
     /// The time since the Unix epoch at [`Instant::ZERO`](crate::Instant::ZERO) of the clock that the
     /// endpoint is driven by. Servers that share [`secrets`](Self::secrets) need it, as tokens say
-    /// when they were made; their clocks may be ten seconds apart. The adapters set it.
+    /// when they were made; their clocks may be ten seconds apart. The adapters set it when it is
+    /// not set.
     pub fn unix_origin(mut self, time: Duration) -> Self {
         self.unix_origin = Some(time);
         self
-    }
-
-    /// Whether [`unix_origin`](Self::unix_origin) was set.
-    pub const fn has_unix_origin(&self) -> bool {
-        self.unix_origin.is_some()
     }
 
     /// Whom to let begin a handshake; everybody by default.

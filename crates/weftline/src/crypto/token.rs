@@ -6,7 +6,10 @@
 //! ```
 
 use alloc::{vec, vec::Vec};
-use core::net::{IpAddr, Ipv6Addr};
+use core::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use super::{CryptoError, Provider, TAG_LEN, TOKEN_NONCE_LEN, Version};
 use crate::{
@@ -54,7 +57,7 @@ pub(crate) struct TokenKeys {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct TokenClock {
     /// What it showed at [`Instant::ZERO`], in microseconds.
-    pub(crate) origin: u64,
+    origin: u64,
 }
 
 /// Makes tokens of NEW_TOKEN frames.
@@ -77,6 +80,12 @@ pub(crate) enum BadToken {
 }
 
 impl TokenClock {
+    /// With this time at [`Instant::ZERO`].
+    pub(crate) fn new(origin: Duration) -> Self {
+        let origin = u64::try_from(origin.as_micros()).unwrap_or(u64::MAX);
+        Self { origin }
+    }
+
     /// What it shows, in microseconds.
     pub(crate) const fn at(self, now: Instant) -> u64 {
         self.origin.saturating_add(now.as_micros())

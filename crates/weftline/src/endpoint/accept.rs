@@ -250,16 +250,13 @@ impl Endpoint {
         Received::Answered
     }
 
-    /// Which secret a connection had that is no more, nobody knows: they take turns.
-    fn next_reset_key(&mut self) -> [u8; 32] {
+    /// Which secret a connection had that is no more, nobody knows. By chance, as taking turns would
+    /// fall into step with what comes in.
+    fn some_reset_key(&mut self) -> [u8; 32] {
         let ServerSecrets { current, previous } = self.secrets;
-        let use_previous = core::mem::replace(&mut self.reset_by_previous, false);
         match previous {
-            Some(previous) if use_previous => previous,
-            _ => {
-                self.reset_by_previous = true;
-                current
-            }
+            Some(previous) if self.entropy.public_u64() & 1 == 0 => previous,
+            _ => current,
         }
     }
 
@@ -279,7 +276,7 @@ impl Endpoint {
         if !self.answers.take_reset(self.now) {
             return Received::Dropped(DropReason::TooManyAnswers);
         }
-        let key = self.next_reset_key();
+        let key = self.some_reset_key();
         let token = crate::quic::reset_token(provider.as_ref(), &key, &destination);
         let mut packet = vec![0; len];
         self.entropy.public(&mut packet);

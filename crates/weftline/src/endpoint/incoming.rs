@@ -148,10 +148,6 @@ impl Waiting {
         Some(client)
     }
 
-    pub(super) fn has_untold(&self) -> bool {
-        !self.untold.is_empty()
-    }
-
     /// When the first of them has waited too long.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.all
@@ -181,6 +177,11 @@ impl Endpoint {
     /// [`Limits::handshake_timeout`](crate::config::Limits::handshake_timeout) is ignored.
     pub fn poll_incoming(&mut self) -> Option<Incoming> {
         self.waiting.untold.pop_front()
+    }
+
+    /// Whether [`Self::poll_incoming`] has one to tell.
+    pub fn has_incoming(&self) -> bool {
+        !self.waiting.untold.is_empty()
     }
 
     /// Lets a client begin its handshake. `None` when it does not wait any more, or there is no room

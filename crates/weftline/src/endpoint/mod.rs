@@ -6,7 +6,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::{fmt, mem, net::SocketAddr};
+use core::{fmt, mem, net::SocketAddr, time::Duration};
 
 mod accept;
 mod answers;
@@ -45,8 +45,7 @@ pub struct Endpoint {
     /// From the server's TLS, or else the first connection's.
     provider: Option<Arc<dyn Provider>>,
     secrets: ServerSecrets,
-    /// The next stateless reset is for connections from before the secrets changed.
-    reset_by_previous: bool,
+    has_unix_origin: bool,
     /// A server's.
     tokens: Option<ServerTokens>,
     /// A client's.
@@ -147,10 +146,7 @@ impl Endpoint {
         let (router_key, drawn_secret) = (draw(), draw());
         let secrets = secrets.unwrap_or_else(|| ServerSecrets::new(drawn_secret));
         let provider = server.as_ref().map(|server| server.crypto.provider());
-        let origin = unix_origin.unwrap_or_default().as_micros();
-        let clock = TokenClock {
-            origin: u64::try_from(origin).unwrap_or(u64::MAX),
-        };
+        let clock = TokenClock::new(unix_origin.unwrap_or_default());
         let lifetimes = [retry_lifetime, token_lifetime];
         let max_used = limits.used_tokens;
         let tokens = provider
@@ -161,7 +157,7 @@ impl Endpoint {
             server,
             entropy,
             secrets,
-            reset_by_previous: false,
+            has_unix_origin: unix_origin.is_some(),
             tokens,
             token_cache: TokenCache::new(limits.stored_tokens),
             admission,
@@ -329,10 +325,8 @@ impl Endpoint {
     /// When to call [`Endpoint::handle_timeout`] at the latest; `None` for never. When there is
     /// something to do at once, it is the time last handed in.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let is_idle = self.to_send.is_empty()
-            && self.to_report.is_empty()
-            && self.answers.is_empty()
-            && !self.waiting.has_untold();
+        let is_idle =
+            self.to_send.is_empty() && self.to_report.is_empty() && self.answers.is_empty();
         if !is_idle {
             return Some(self.now);
         }
@@ -402,6 +396,18 @@ impl Endpoint {
         self.secrets = secrets;
         if let Some(tokens) = &mut self.tokens {
             tokens.set_secrets(&secrets);
+        }
+    }
+
+    /// For adapters, before they begin: sets [`EndpointConfig::unix_origin`] if the configuration
+    /// did not.
+    pub fn offer_unix_origin(&mut self, time: Duration) {
+        if self.has_unix_origin {
+            return;
+        }
+        self.has_unix_origin = true;
+        if let Some(tokens) = &mut self.tokens {
+            tokens.set_clock(TokenClock::new(time));
         }
     }
 

@@ -65,6 +65,10 @@ impl ServerTokens {
         self.keys = keys(&*self.provider, secrets);
     }
 
+    pub(super) const fn set_clock(&mut self, clock: TokenClock) {
+        self.clock = clock;
+    }
+
     /// What makes tokens for the clients of a connection; `None` when they are not to have any.
     pub(super) fn issuer(&self) -> Option<TokenIssuer> {
         let key = self.keys.current;

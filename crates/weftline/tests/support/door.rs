@@ -44,7 +44,7 @@ pub(crate) struct Guest {
 
 /// Tokens that a test gives out as it likes.
 #[derive(Clone, Default)]
-pub(crate) struct Pocket(Arc<Mutex<Vec<(Version, Vec<u8>)>>>);
+pub(crate) struct Pocket(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Pocket {
     pub(crate) fn holding(token: &[u8]) -> Self {
@@ -54,20 +54,18 @@ impl Pocket {
     }
 
     pub(crate) fn tokens(&self) -> Vec<Vec<u8>> {
-        let kept = self.0.lock().unwrap();
-        kept.iter().map(|(_, token)| token.clone()).collect()
+        self.0.lock().unwrap().clone()
     }
 }
 
 impl TokenStore for Pocket {
-    fn put(&self, _: &str, version: Version, token: &[u8]) {
-        self.0.lock().unwrap().push((version, token.to_vec()));
+    fn put(&self, _: &str, _: Version, token: &[u8]) {
+        self.0.lock().unwrap().push(token.to_vec());
     }
 
     /// The newest, again and again.
     fn take(&self, _: &str, _: Version) -> Option<Vec<u8>> {
-        let kept = self.0.lock().unwrap();
-        kept.last().map(|(_, token)| token.clone())
+        self.0.lock().unwrap().last().cloned()
     }
 }
 
