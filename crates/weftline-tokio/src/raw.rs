@@ -167,7 +167,7 @@ impl RawConnection {
 
     fn try_send_datagram(&self, state: &mut State, data: &[u8]) -> Result<(), DatagramError> {
         let core = state.core(self.connection.id());
-        match core.ok().and_then(|core| core.raw()) {
+        match core.ok().and_then(weftline::Connection::raw) {
             Some(mut raw) => raw.send_datagram(data),
             None => Err(DatagramError::NotOpen),
         }
