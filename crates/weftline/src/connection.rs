@@ -381,7 +381,9 @@ impl Connection {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, ConnectError> {
         let grease = entropy.public_u64();
-        let setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
+        let mut setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
+        setup.now = now;
+        setup.probe = config.probe.as_deref();
         let quic = quic::Connection::new_client(setup, &*config.crypto, name).map_err(|error| {
             ConnectError::Tls {
                 name: name.to_string(),
@@ -412,6 +414,8 @@ impl Connection {
             entropy,
         );
         setup.local = meta.to;
+        setup.now = now;
+        setup.probe = config.probe.as_deref();
         let quic = quic::Connection::new_server(setup, &*config.crypto, original, peer)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
         Ok(Self::new(now, quic, wt, &config.limits, grease))
@@ -570,6 +574,8 @@ fn setup<'a>(
         local: None,
         reset_key: *reset_key,
         entropy,
+        now: Instant::ZERO,
+        probe: None,
     }
 }
 

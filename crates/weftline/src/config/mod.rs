@@ -12,6 +12,7 @@ pub use transport::TransportConfig;
 use crate::{
     crypto::{ClientProvider, ServerProvider},
     error::ConfigError,
+    probe::ProbeFactory,
     wire::varint,
     wt::Dialect,
 };
@@ -23,6 +24,7 @@ pub struct ServerConfig {
     pub(crate) transport: TransportConfig,
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What a client opens a connection with.
@@ -32,6 +34,7 @@ pub struct ClientConfig {
     pub(crate) transport: TransportConfig,
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What an endpoint is built with.
@@ -49,6 +52,7 @@ pub struct Builder<P: ?Sized> {
     transport: TransportConfig,
     limits: Limits,
     dialects: &'static [Dialect],
+    probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 impl ServerConfig {
@@ -100,6 +104,7 @@ impl<P: ?Sized> Builder<P> {
             transport: TransportConfig::default(),
             limits: Limits::default(),
             dialects: Dialect::ALL,
+            probe: None,
         }
     }
 
@@ -130,6 +135,12 @@ impl<P: ?Sized> Builder<P> {
     /// Restricts the WebTransport dialects; all of [`Dialect::ALL`] by default.
     pub fn dialects(mut self, dialects: &'static [Dialect]) -> Self {
         self.dialects = dialects;
+        self
+    }
+
+    /// Has this make a probe for every connection, which sees what happens on it. None by default.
+    pub fn probe(mut self, factory: Arc<dyn ProbeFactory>) -> Self {
+        self.probe = Some(factory);
         self
     }
 
@@ -200,12 +211,14 @@ impl Builder<dyn ServerProvider> {
             transport,
             limits,
             dialects,
+            probe,
         } = self;
         Ok(ServerConfig {
             crypto,
             transport,
             limits,
             dialects,
+            probe,
         })
     }
 }
@@ -219,12 +232,14 @@ impl Builder<dyn ClientProvider> {
             transport,
             limits,
             dialects,
+            probe,
         } = self;
         Ok(ClientConfig {
             crypto,
             transport,
             limits,
             dialects,
+            probe,
         })
     }
 }

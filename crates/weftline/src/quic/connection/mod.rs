@@ -17,18 +17,21 @@ mod commands;
 mod content;
 mod frames;
 mod handshake;
+mod observe;
 mod packet;
 mod phase;
 mod receive;
 mod timers;
 mod transmit;
 
-use self::{close::Close, handshake::Handshake, phase::Phase, receive::Held, timers::Timers};
+pub(crate) use self::phase::Phase;
+use self::{close::Close, handshake::Handshake, receive::Held, timers::Timers};
 use super::{
     StreamChange,
     cids::{LocalCids, RemoteCids},
     congestion::NewReno,
     datagrams::Datagrams,
+    observer::Observer,
     path::{self, Paths},
     random::Random,
     recovery::{Outcome, Recovery, RecoveryConfig, SpaceId},
@@ -40,6 +43,7 @@ use crate::{
     crypto::{ClientProvider, Provider, ServerProvider, Session, TlsError, Version},
     entropy::Entropy,
     event::CloseReason,
+    probe::ProbeFactory,
     time::Instant,
     wire::{Cid, ResetToken, Side},
 };
@@ -81,6 +85,7 @@ pub(crate) struct Connection {
     changes: VecDeque<Change>,
     routes: VecDeque<Route>,
     stats: Counts,
+    observer: Observer,
     // Kept for their memory.
     outcome: Outcome,
     crypto_out: Vec<u8>,
@@ -181,6 +186,9 @@ pub(crate) struct Setup<'a> {
     /// From which our stateless reset tokens follow.
     pub(crate) reset_key: [u8; 32],
     pub(crate) entropy: &'a mut dyn Entropy,
+    /// The time, and who wants to see what happens.
+    pub(crate) now: Instant,
+    pub(crate) probe: Option<&'a dyn ProbeFactory>,
 }
 
 impl Connection {
@@ -202,6 +210,7 @@ impl Connection {
             None,
             &mut random,
         );
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(Version::V1, server_name, setup.alpn, params)?;
         let handshake = Handshake::new(local_cid, original, None);
         let mut connection = Self::new(
@@ -213,6 +222,7 @@ impl Connection {
             handshake,
             streams,
         );
+        connection.start_probe(&setup, original, told.as_deref());
         if let Err(fault) = connection.advance_handshake(Instant::ZERO) {
             connection.fail(fault);
         }
@@ -269,9 +279,10 @@ impl Connection {
             Some(server),
             &mut random,
         );
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(Version::V1, setup.alpn, params)?;
         let handshake = Handshake::new(local_cid, retry.unwrap_or(original), Some(peer));
-        Ok(Self::new(
+        let mut connection = Self::new(
             Side::Server,
             &setup,
             provider,
@@ -279,7 +290,9 @@ impl Connection {
             session,
             handshake,
             streams,
-        ))
+        );
+        connection.start_probe(&setup, original, told.as_deref());
+        Ok(connection)
     }
 
     fn new(
@@ -350,6 +363,7 @@ impl Connection {
             changes: VecDeque::new(),
             routes,
             stats: Counts::default(),
+            observer: Observer::default(),
             outcome: Outcome::default(),
             crypto_out: Vec::new(),
             handshake,
@@ -364,6 +378,7 @@ impl Connection {
             return Some(change);
         }
         if let Some(change) = self.streams.next_change() {
+            self.tell_stream(change);
             return Some(Change::Stream(change));
         }
         if let Some(datagram) = self.datagrams.recv() {

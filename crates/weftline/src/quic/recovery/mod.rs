@@ -20,6 +20,7 @@ pub(crate) use rtt::{GRANULARITY, Rtt};
 use self::{ecn::EcnValidator, pacer::Pacer, skip::SkipPlan};
 use super::{
     congestion::Controller,
+    observer::Fates,
     sent::{SentFrame, SentFrames, SentPacket, SentPackets},
 };
 use crate::{time::Instant, wire::Side};
@@ -67,6 +68,8 @@ pub(crate) struct PacketSent<'a> {
 pub(crate) struct Outcome {
     pub(crate) acked: Vec<SentFrame>,
     pub(crate) lost: Vec<SentFrame>,
+    /// The packets themselves.
+    pub(crate) fates: Fates,
 }
 
 /// Loss recovery of one connection, on its current path.

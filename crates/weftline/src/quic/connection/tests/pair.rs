@@ -3,6 +3,7 @@
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     vec,
     vec::Vec,
 };
@@ -17,6 +18,7 @@ use crate::{
     config::{Limits, TransportConfig},
     crypto::null::{NullClient, NullServer},
     entropy::SeededEntropy,
+    probe::ProbeFactory,
     quic::{StreamChange, streams::ReadFail},
     udp::{RecvMeta, Transmit},
     wire::{Cid, Side, StreamId, packet::Invariant},
@@ -33,6 +35,8 @@ pub(super) struct Options {
     pub(super) server_crypto: NullServer,
     pub(super) seed: u64,
     pub(super) latency: Duration,
+    /// For both ends.
+    pub(super) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 impl Default for Options {
@@ -46,6 +50,7 @@ impl Default for Options {
             server_crypto: NullServer::insecure(),
             seed: 1,
             latency: Duration::from_millis(10),
+            probe: None,
         }
     }
 }
@@ -107,6 +112,8 @@ pub(super) fn client(options: &Options) -> Connection {
         local: None,
         reset_key: RESET_KEY,
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: options.probe.as_deref(),
     };
     Connection::new_client(setup, &options.client_crypto, "example.org").unwrap()
 }
@@ -121,6 +128,8 @@ pub(super) fn server(options: &Options, original: Cid, peer: Cid) -> Connection 
         local: None,
         reset_key: RESET_KEY,
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: options.probe.as_deref(),
     };
     Connection::new_server(setup, &options.server_crypto, original, peer).unwrap()
 }
