@@ -66,7 +66,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub(crate) const fn new(
+    /// A connection that begins `now`. Endpoints make these; so may tests of factories.
+    pub const fn new(
         now: Instant,
         side: Side,
         original_cid: Cid,
