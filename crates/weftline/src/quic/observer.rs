@@ -4,6 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 use core::net::SocketAddr;
 
 use crate::{
+    crypto::Version,
     probe::{LossTrigger, Metrics, Probe, ProbeEvent, ProbeFactory, Subject},
     time::Instant,
 };
@@ -27,7 +28,7 @@ pub(crate) struct Told {
     /// For each packet number space.
     pub(crate) keys: [KeyState; 3],
     pub(crate) key_updates: u64,
-    pub(crate) version: Option<u32>,
+    pub(crate) version: Option<Version>,
     pub(crate) has_peer_params: bool,
     pub(crate) metrics: Metrics,
     pub(crate) path: Option<(SocketAddr, bool)>,

@@ -2,7 +2,6 @@
 
 use super::{Connection, Setup, packet::Draft, phase::Phase, receive::Arrival};
 use crate::{
-    crypto::Version,
     probe::{
         ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo, ProbeEvent,
         SentNumber, StreamState, Subject, UnopenedPacket,
@@ -16,7 +15,7 @@ use crate::{
     udp::Ecn,
     wire::{
         Cid, StreamId,
-        packet::{PacketType, ProtectedHeader, version},
+        packet::{PacketType, ProtectedHeader},
         params::TransportParameters,
     },
 };
@@ -121,9 +120,9 @@ impl Connection {
     }
 
     fn tell_handshake(&mut self, told: &mut Told) {
-        let version = version::V1;
+        let version = self.version;
         if told.version.replace(version) != Some(version) {
-            self.observer.tell(|| ProbeEvent::Version(Version(version)));
+            self.observer.tell(|| ProbeEvent::Version(version));
         }
         if told.has_peer_params || !self.phase.is_established() {
             return;
@@ -147,15 +146,16 @@ impl Connection {
 
     /// Figures of recovery on the active path.
     fn metrics(&self) -> Metrics {
-        let rtt = self.recovery.rtt();
+        let path = self.recovery.active();
+        let rtt = path.rtt();
         Metrics {
             smoothed_rtt: rtt.smoothed(),
             latest_rtt: rtt.latest(),
             min_rtt: rtt.min(),
             rtt_variation: rtt.variation(),
             pto_count: self.recovery.pto_count(),
-            congestion_window: self.recovery.congestion_window(),
-            bytes_in_flight: self.recovery.bytes_in_flight(),
+            congestion_window: path.congestion_window(),
+            bytes_in_flight: path.bytes_in_flight(),
             ssthresh: None,
             pacing_rate: None,
         }

@@ -8,3 +8,4 @@ mod limits;
 mod pair;
 mod paths;
 mod probe;
+mod versions;
