@@ -14,6 +14,7 @@ pub use transport::TransportConfig;
 use crate::{
     crypto::{ClientProvider, ServerProvider, Version},
     error::ConfigError,
+    probe::ProbeFactory,
     wire::varint,
     wt::Dialect,
 };
@@ -26,6 +27,7 @@ pub struct ServerConfig {
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
     pub(crate) protocols: Protocols,
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What a client opens a connection with.
@@ -36,6 +38,7 @@ pub struct ClientConfig {
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
     pub(crate) protocols: Protocols,
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What an endpoint is built with.
@@ -54,6 +57,7 @@ pub struct Builder<P: ?Sized> {
     limits: Limits,
     dialects: &'static [Dialect],
     protocols: Protocols,
+    probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 impl ServerConfig {
@@ -106,6 +110,7 @@ impl<P: ?Sized> Builder<P> {
             limits: Limits::default(),
             dialects: Dialect::ALL,
             protocols: Protocols::default(),
+            probe: None,
         }
     }
 
@@ -147,6 +152,12 @@ impl<P: ?Sized> Builder<P> {
 
     fn set_raw<N: Into<Vec<u8>>>(&mut self, names: impl IntoIterator<Item = N>) {
         self.protocols.raw = names.into_iter().map(Into::into).collect();
+    }
+
+    /// Has this make a probe for every connection, which sees what happens on it. None by default.
+    pub fn probe(mut self, factory: Arc<dyn ProbeFactory>) -> Self {
+        self.probe = Some(factory);
+        self
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -227,6 +238,7 @@ impl Builder<dyn ServerProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         } = self;
         Ok(ServerConfig {
             crypto,
@@ -234,6 +246,7 @@ impl Builder<dyn ServerProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         })
     }
 }
@@ -255,6 +268,7 @@ impl Builder<dyn ClientProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         } = self;
         Ok(ClientConfig {
             crypto,
@@ -262,6 +276,7 @@ impl Builder<dyn ClientProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         })
     }
 }
