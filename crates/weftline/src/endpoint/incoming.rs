@@ -10,6 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::{ConnId, Endpoint, Received, accept::Arrived};
 use crate::{
     DropReason, Instant, RecvMeta,
+    config::Admission,
     crypto::{Hello, Version},
     error::TransportCode,
     wire::Cid,
@@ -228,5 +229,10 @@ impl Endpoint {
     /// Leaves a client without an answer.
     pub fn ignore(&mut self, id: IncomingId) {
         self.waiting.take(id);
+    }
+
+    /// Changes whom to let begin a handshake. Who waits goes on waiting.
+    pub fn set_admission(&mut self, admission: Admission) {
+        self.admission = admission;
     }
 }

@@ -6,7 +6,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::{fmt, mem, net::SocketAddr, time::Duration};
+use core::{fmt, mem, net::SocketAddr};
 
 mod accept;
 mod answers;
@@ -388,65 +388,6 @@ impl Endpoint {
     pub fn stop_accepting(&mut self) {
         self.max_handshakes = 0;
         self.waiting.clear();
-    }
-
-    /// Goes over to other secrets; see [`ServerSecrets::rotated`]. Connections that there are keep
-    /// theirs.
-    pub fn set_secrets(&mut self, secrets: ServerSecrets) {
-        self.secrets = secrets;
-        if let Some(tokens) = &mut self.tokens {
-            tokens.set_secrets(&secrets);
-        }
-    }
-
-    /// For adapters, before they begin: sets [`EndpointConfig::unix_origin`] if the configuration
-    /// did not.
-    pub fn offer_unix_origin(&mut self, time: Duration) {
-        if self.has_unix_origin {
-            return;
-        }
-        self.has_unix_origin = true;
-        if let Some(tokens) = &mut self.tokens {
-            tokens.set_clock(TokenClock::new(time));
-        }
-    }
-
-    /// Changes whom to let begin a handshake. Who waits goes on waiting.
-    pub fn set_admission(&mut self, admission: Admission) {
-        self.admission = admission;
-    }
-
-    /// A token for a connection to this server, if there is one.
-    fn take_token(&mut self, config: &ClientConfig, name: &str) -> Vec<u8> {
-        let Some(&version) = config.transport.versions.first() else {
-            return Vec::new();
-        };
-        let token = match &config.tokens {
-            ClientTokens::Never => None,
-            ClientTokens::Endpoint => {
-                let token = self.token_cache.take(name, version);
-                token.map(|token| token.to_vec())
-            }
-            ClientTokens::Store(store) => store.take(name, version),
-        };
-        token.unwrap_or_default()
-    }
-
-    /// Keeps the tokens that a client's connection got.
-    fn keep_tokens(&mut self, slot: Slot) {
-        let Some(entry) = self.entries.get_mut(slot.index()) else {
-            return;
-        };
-        let (Some(connection), Some(home)) = (&mut entry.connection, &entry.token_home) else {
-            return;
-        };
-        let version = connection.version();
-        for token in connection.take_new_tokens() {
-            match &home.store {
-                Some(store) => store.put(&home.server_name, version, &token),
-                None => self.token_cache.put(&home.server_name, version, token),
-            }
-        }
     }
 
     fn deliver(&mut self, slot: Slot, meta: &RecvMeta, datagram: &mut [u8]) -> Received {

@@ -10,9 +10,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::{Endpoint, Slot};
 use crate::{
     Instant, RecvMeta,
-    config::{ServerSecrets, TokenStore},
+    config::{ClientConfig, ClientTokens, ServerSecrets, TokenStore},
     crypto::{
         Provider, Version,
         token::{BadToken, Token, TokenClock, TokenIssuer, TokenKeys, TokenKind, TokenNonce},
@@ -247,6 +248,67 @@ impl TokenCache {
 pub(super) struct TokenHome {
     pub(super) server_name: Box<str>,
     pub(super) store: Option<Arc<dyn TokenStore>>,
+}
+
+/// Secrets and the clock.
+impl Endpoint {
+    /// Goes over to other secrets; see [`ServerSecrets::rotated`]. Connections that there are keep
+    /// theirs.
+    pub fn set_secrets(&mut self, secrets: ServerSecrets) {
+        self.secrets = secrets;
+        if let Some(tokens) = &mut self.tokens {
+            tokens.set_secrets(&secrets);
+        }
+    }
+
+    /// For adapters, before they begin: sets
+    /// [`EndpointConfig::unix_origin`](crate::config::EndpointConfig::unix_origin) if the configuration
+    /// did not.
+    pub fn offer_unix_origin(&mut self, time: Duration) {
+        if self.has_unix_origin {
+            return;
+        }
+        self.has_unix_origin = true;
+        if let Some(tokens) = &mut self.tokens {
+            tokens.set_clock(TokenClock::new(time));
+        }
+    }
+}
+
+/// What a client's connections do with tokens.
+impl Endpoint {
+    /// A token for a connection to this server, if there is one.
+    pub(super) fn take_token(&mut self, config: &ClientConfig, name: &str) -> Vec<u8> {
+        let Some(&version) = config.transport.versions.first() else {
+            return Vec::new();
+        };
+        let token = match &config.tokens {
+            ClientTokens::Never => None,
+            ClientTokens::Endpoint => {
+                let token = self.token_cache.take(name, version);
+                token.map(|token| token.to_vec())
+            }
+            ClientTokens::Store(store) => store.take(name, version),
+        };
+        token.unwrap_or_default()
+    }
+
+    /// Keeps the tokens that a client's connection got.
+    pub(super) fn keep_tokens(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get_mut(slot.index()) else {
+            return;
+        };
+        let (Some(connection), Some(home)) = (&mut entry.connection, &entry.token_home) else {
+            return;
+        };
+        let version = connection.version();
+        for token in connection.take_new_tokens() {
+            match &home.store {
+                Some(store) => store.put(&home.server_name, version, &token),
+                None => self.token_cache.put(&home.server_name, version, token),
+            }
+        }
+    }
 }
 
 /// How far the clocks of servers may be apart.

@@ -380,6 +380,8 @@ fn setup<'a>(
         token: Vec::new(),
         issuer: None,
         entropy,
+        now: Instant::ZERO,
+        probe: None,
     }
 }
 

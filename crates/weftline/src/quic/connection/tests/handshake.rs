@@ -97,6 +97,8 @@ fn a_retry_is_followed() {
         token: Vec::new(),
         issuer: None,
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: None,
     };
     let first = FirstInitial {
         retry: Some(cid(7)),
