@@ -12,8 +12,11 @@ use core::{
 
 use crate::time::Instant;
 
+mod mtu;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use mtu::{BASE, Mtu};
 
 /// Paths of a connection.
 #[derive(Debug)]
