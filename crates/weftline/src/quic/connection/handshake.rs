@@ -264,7 +264,8 @@ impl Connection {
         let largest = u16::try_from(params.max_udp_payload_size).unwrap_or(u16::MAX);
         if largest < self.datagram_size {
             self.datagram_size = largest;
-            self.recovery.on_mtu_update(largest);
+            let path = self.recovery.active().id();
+            self.recovery.on_mtu_update(path, largest);
         }
         self.local_cids
             .set_peer_limit(params.active_connection_id_limit);

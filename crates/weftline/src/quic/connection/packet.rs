@@ -184,6 +184,7 @@ impl Connection {
         datagram: &mut [u8],
         ect: bool,
     ) -> Result<(), Fault> {
+        let path = self.recovery.active().id();
         for draft in drafts.iter() {
             let packet = datagram.get_mut(draft.start..draft.end + TAG_LEN);
             let packet = packet.unwrap_or_default();
@@ -199,6 +200,8 @@ impl Connection {
                     ack_eliciting: content.is_eliciting,
                     in_flight: content.is_eliciting || draft.has_padding,
                     ect,
+                    path,
+                    mtu_probe: false,
                     frames: &space.sent,
                 },
             );
