@@ -43,9 +43,13 @@ enum State {
         lost: u8,
     },
     /// To be searched again some day, as paths change.
-    Complete { raise_at: Instant },
+    Complete {
+        raise_at: Instant,
+    },
     /// A black hole was found. Searching at once would lead there again.
-    Error { retry_at: Instant },
+    Error {
+        retry_at: Instant,
+    },
 }
 
 impl Mtu {

@@ -5,5 +5,6 @@ mod handshake;
 mod keys;
 mod lifecycle;
 mod limits;
+mod mtu;
 mod pair;
 mod paths;
