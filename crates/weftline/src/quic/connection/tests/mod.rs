@@ -8,3 +8,4 @@ mod limits;
 mod mtu;
 mod pair;
 mod paths;
+mod versions;
