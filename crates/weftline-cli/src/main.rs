@@ -6,8 +6,10 @@ mod args;
 mod cert;
 mod client;
 mod failure;
+mod logs;
 mod output;
 mod pattern;
+mod qlog;
 mod serve;
 
 use std::{
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Connect(args) => run(Builder::new_current_thread(), client::connect(*args)),
         Command::Get(args) => run(Builder::new_current_thread(), client::get(*args)),
         Command::Cert(args) => cert::run(&args),
+        Command::Qlog(args) => qlog::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,25 +14,27 @@ use weftline_rustls::ClientTls;
 use weftline_tokio::{Connection, Dialect, Endpoint, Target};
 
 use crate::{
-    args::{ConnectArgs, GetArgs, TrustArgs},
+    args::{ConnectArgs, GetArgs, LogArgs, TrustArgs},
     failure::Failure,
+    logs::Logs,
 };
 
 /// `weftline connect`.
 pub(crate) async fn connect(args: ConnectArgs) -> Result<(), Failure> {
-    let client = Client::new()?;
+    let client = Client::new(&args.logs)?;
     client.finish(connect::run(&client, &args)).await
 }
 
 /// `weftline get`.
 pub(crate) async fn get(args: GetArgs) -> Result<(), Failure> {
-    let client = Client::new()?;
+    let client = Client::new(&args.logs)?;
     client.finish(get::run(&client, &args)).await
 }
 
 /// One UDP socket.
 struct Client {
     endpoint: Endpoint,
+    logs: Logs,
 }
 
 /// When everything up to the first answer must have happened.
@@ -62,10 +64,11 @@ impl Setup {
 }
 
 impl Client {
-    fn new() -> Result<Self, Failure> {
+    fn new(logs: &LogArgs) -> Result<Self, Failure> {
+        let logs = Logs::new(logs)?;
         let endpoint = Endpoint::client()
             .map_err(|error| Failure::new(format!("cannot open a UDP socket: {error}")))?;
-        Ok(Self { endpoint })
+        Ok(Self { endpoint, logs })
     }
 
     /// Does `work` unless interrupted, and takes leave of the server either way.
@@ -77,6 +80,7 @@ impl Client {
         self.endpoint.close(H3_NO_ERROR, "");
         // A server that does not hear of it will notice by itself.
         let _ = timeout(GOODBYE, self.endpoint.wait_idle()).await;
+        self.logs.report();
         result
     }
 
@@ -87,7 +91,7 @@ impl Client {
         dialects: &'static [Dialect],
         setup: Setup,
     ) -> Result<Connection, Failure> {
-        let config = config(trust, dialects, setup.patience)?;
+        let config = config(trust, dialects, &self.logs, setup.patience)?;
         let connecting = self
             .endpoint
             .connect_host(target.host(), target.port(), config);
@@ -101,9 +105,14 @@ impl Client {
 fn config(
     trust: &TrustArgs,
     dialects: &'static [Dialect],
+    logs: &Logs,
     patience: Duration,
 ) -> Result<Arc<ClientConfig>, Failure> {
     let tls = ClientTls::builder().key_log_from_env();
+    let tls = match logs.keylog() {
+        Some(file) => tls.key_log_file(file),
+        None => tls,
+    };
     let tls = match (trust.cert_hash, &trust.ca) {
         (Some(hash), _) => tls.certificate_hashes(vec![hash]),
         (None, Some(file)) => tls.ca_file(file),
@@ -113,7 +122,8 @@ fn config(
     let tls = tls
         .build()
         .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?;
-    let config = ClientConfig::builder(Arc::new(tls))
+    let config = logs
+        .watch(ClientConfig::builder(Arc::new(tls)))
         .dialects(dialects)
         .with_limits(|limits| {
             // `--timeout` decides, whether it is shorter or longer.

@@ -26,6 +26,7 @@ use crate::{
     args::ServeArgs,
     cert,
     failure::Failure,
+    logs::Logs,
     output::{Format, closer_name, print},
 };
 use log::Log;
@@ -57,7 +58,8 @@ enum Stage {
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let credentials = setup::credentials(&args)?;
-    let endpoint = setup::endpoint(&args, &credentials)?;
+    let logs = Logs::new(&args.logs)?;
+    let endpoint = setup::endpoint(&args, &credentials, &logs)?;
     let web = setup::web(&args).await?;
     let url = setup::url(endpoint.local_addr());
     let web_url = match &web {
@@ -88,6 +90,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         paging.abort();
     }
     server.log.finish();
+    logs.report();
     result
 }
 
