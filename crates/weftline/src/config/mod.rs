@@ -1,11 +1,13 @@
 //! Configuration. A built config cannot be wrong: every check is in `build`.
 
-use alloc::{borrow::Cow, sync::Arc};
+use alloc::{borrow::Cow, sync::Arc, vec::Vec};
 use core::fmt;
 
+mod alpn;
 mod limits;
 mod transport;
 
+pub(crate) use alpn::{HTTP3, Protocols};
 pub use limits::Limits;
 pub use transport::TransportConfig;
 
@@ -23,6 +25,7 @@ pub struct ServerConfig {
     pub(crate) transport: TransportConfig,
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
+    pub(crate) protocols: Protocols,
 }
 
 /// What a client opens a connection with.
@@ -32,6 +35,7 @@ pub struct ClientConfig {
     pub(crate) transport: TransportConfig,
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
+    pub(crate) protocols: Protocols,
 }
 
 /// What an endpoint is built with.
@@ -49,6 +53,7 @@ pub struct Builder<P: ?Sized> {
     transport: TransportConfig,
     limits: Limits,
     dialects: &'static [Dialect],
+    protocols: Protocols,
 }
 
 impl ServerConfig {
@@ -100,6 +105,7 @@ impl<P: ?Sized> Builder<P> {
             transport: TransportConfig::default(),
             limits: Limits::default(),
             dialects: Dialect::ALL,
+            protocols: Protocols::default(),
         }
     }
 
@@ -133,6 +139,16 @@ impl<P: ?Sized> Builder<P> {
         self
     }
 
+    /// Speaks no HTTP/3: only the protocols of [`raw_alpn`](Self::raw_alpn).
+    pub fn without_http3(mut self) -> Self {
+        self.protocols.http3 = false;
+        self
+    }
+
+    fn set_raw<N: Into<Vec<u8>>>(&mut self, names: impl IntoIterator<Item = N>) {
+        self.protocols.raw = names.into_iter().map(Into::into).collect();
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let Limits {
             streams_bidi,
@@ -141,7 +157,8 @@ impl<P: ?Sized> Builder<P> {
         } = self.limits;
         range("limits.streams_bidi", streams_bidi, 0, 1 << 60)?;
         // Control, QPACK encoder and decoder streams (RFC 9114, section 6.2).
-        range("limits.streams_uni", streams_uni, 3, 1 << 60)?;
+        let critical = if self.protocols.http3 { 3 } else { 0 };
+        range("limits.streams_uni", streams_uni, critical, 1 << 60)?;
         range(
             "limits.stream_window",
             self.limits.stream_window,
@@ -182,16 +199,24 @@ impl<P: ?Sized> Builder<P> {
                 "limits.connection_window is above connection_window_max",
             ));
         }
-        if !self.dialects.is_empty() && !self.transport.datagrams {
+        let webtransport = self.protocols.http3 && !self.dialects.is_empty();
+        if webtransport && !self.transport.datagrams {
             return Err(ConfigError::Conflict(
                 "WebTransport needs transport.datagrams",
             ));
         }
-        Ok(())
+        self.protocols.check()
     }
 }
 
 impl Builder<dyn ServerProvider> {
+    /// Takes connections of these application protocols (ALPN) too, the best first, beside HTTP/3.
+    /// They are used through [`Connection::raw`](crate::Connection::raw).
+    pub fn raw_alpn<N: Into<Vec<u8>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.set_raw(names);
+        self
+    }
+
     /// Checks every setting.
     pub fn build(self) -> Result<ServerConfig, ConfigError> {
         self.check()?;
@@ -200,17 +225,26 @@ impl Builder<dyn ServerProvider> {
             transport,
             limits,
             dialects,
+            protocols,
         } = self;
         Ok(ServerConfig {
             crypto,
             transport,
             limits,
             dialects,
+            protocols,
         })
     }
 }
 
 impl Builder<dyn ClientProvider> {
+    /// Offers these application protocols (ALPN), the best first, instead of HTTP/3. The connection
+    /// is used through [`Connection::raw`](crate::Connection::raw).
+    pub fn raw_alpn<N: Into<Vec<u8>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.set_raw(names);
+        self.without_http3()
+    }
+
     /// Checks every setting.
     pub fn build(self) -> Result<ClientConfig, ConfigError> {
         self.check()?;
@@ -219,12 +253,14 @@ impl Builder<dyn ClientProvider> {
             transport,
             limits,
             dialects,
+            protocols,
         } = self;
         Ok(ClientConfig {
             crypto,
             transport,
             limits,
             dialects,
+            protocols,
         })
     }
 }

@@ -17,4 +17,5 @@ pub(crate) mod streams;
 pub use connection::Stats;
 pub(crate) use connection::{Change, Connection, DatagramFail, Route, Setup, reset_token};
 pub(crate) use random::CID_LEN;
-pub(crate) use streams::{ReadFail, StreamChange, URGENT, WriteFail};
+pub use streams::{ReadFail, WriteFail};
+pub(crate) use streams::{StreamChange, URGENT};
