@@ -7,7 +7,7 @@ use weftline::config::ServerConfig;
 use weftline_rustls::{DevCertificate, Identity, ServerTls, TlsConfigError};
 use weftline_tokio::Endpoint;
 
-use crate::{args::ServeArgs, failure::Failure};
+use crate::{args::ServeArgs, failure::Failure, link::RAW_BENCH};
 
 /// The certificate to serve with.
 pub(super) struct Credentials {
@@ -62,7 +62,9 @@ pub(super) fn endpoint(args: &ServeArgs, credentials: &Credentials) -> Result<En
         None => tls,
     };
     let tls = tls.build().map_err(|e| unusable(&e))?;
+    let raw = args.raw.then_some(RAW_BENCH);
     let config = ServerConfig::builder(Arc::new(tls))
+        .raw_alpn(raw)
         .with_limits(|limits| limits.connections = args.max_connections)
         .with_transport(|transport| {
             if args.listen.ip().is_loopback() {
