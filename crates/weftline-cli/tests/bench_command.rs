@@ -175,7 +175,10 @@ fn servers_that_cannot_be_measured() {
         &bench(&server, "bulk", "/echo", &["--size", "10"]),
         &["protocol", "/bench"],
     );
-    fails(&bench(&server, "rpc", "/nowhere", &[]), &["refused", "check the path"]);
+    fails(
+        &bench(&server, "rpc", "/nowhere", &[]),
+        &["refused", "check the path"],
+    );
     let long = ["--size", "100000", "--seconds", "0.1"];
     fails(
         &bench(&server, "datagram", "/bench", &long),

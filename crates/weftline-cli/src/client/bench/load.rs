@@ -67,11 +67,7 @@ async fn read_exact(
 ) -> Result<(), Failure> {
     while !out.is_empty() {
         match recv.read(out).await.map_err(|e| not_read(&e))? {
-            Some(len) => {
-                out = out
-                    .split_at_mut_checked(len)
-                    .map_or(&mut [], |(_, rest)| rest)
-            }
+            Some(len) => out = out.get_mut(len..).unwrap_or_default(),
             None => return Err(foreign("an echo ends early")),
         }
     }
