@@ -157,7 +157,7 @@ impl Connection {
     /// The peer took the connection ID of a path that we tried, and gave no other.
     pub(super) fn abandon_trial(&mut self, now: Instant) {
         if let Some(route) = self.change_paths(now, Paths::drop_other) {
-            self.tell_failure(route);
+            self.report_failure(route);
         }
     }
 }
@@ -306,18 +306,18 @@ impl Connection {
     pub(super) fn on_path_timeout(&mut self, now: Instant) {
         match self.change_paths(now, |paths| paths.handle_timeout(now)) {
             Expiry::None | Expiry::Reverted => {}
-            Expiry::TrialFailed(route) => self.tell_failure(route),
+            Expiry::TrialFailed(route) => self.report_failure(route),
             // RFC 9000, section 9.3.2.
             Expiry::NoPath if self.side == Side::Server => {
                 self.on_silence("the peer is at no address that we know");
             }
-            Expiry::NoPath => self.tell_failure(self.paths.route()),
+            Expiry::NoPath => self.report_failure(self.paths.route()),
         }
         self.update_amplification();
     }
 
     /// Tells the layer above where the peer is, once that is certain.
-    pub(super) fn tell_path(&mut self) {
+    pub(super) fn report_path(&mut self) {
         let route = self.paths.route();
         // A server learns its own address by and by.
         let is_known = match self.side {
@@ -333,7 +333,7 @@ impl Connection {
             .push_back(Change::Path(PathChange::Moved { remote, local }));
     }
 
-    fn tell_failure(&mut self, route: Route) {
+    fn report_failure(&mut self, route: Route) {
         let Route { remote, local } = route;
         self.changes
             .push_back(Change::Path(PathChange::Failed { remote, local }));

@@ -9,4 +9,5 @@ mod migration;
 mod mtu;
 mod pair;
 mod paths;
+mod probe;
 mod versions;
