@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
+    /// When the idle timer was restarted last.
+    idle_from: Instant,
     /// Size of the UDP payloads we send.
     datagram_size: u16,
     /// The peer's connection ID for us in its latest packet.
@@ -363,6 +365,7 @@ impl Connection {
                 limits.pending_retirements,
             ),
             timers: Timers::default(),
+            idle_from: Instant::ZERO,
             datagram_size,
             used_cid: original_cid,
             sent_since_heard: false,
