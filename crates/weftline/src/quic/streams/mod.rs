@@ -30,6 +30,7 @@ pub(crate) mod assembler;
 mod change;
 pub(super) mod codec;
 mod credit;
+pub(crate) mod few;
 mod input;
 mod output;
 mod recv;
