@@ -168,7 +168,7 @@ mod tests {
         for x in 0..6 {
             assert_eq!(
                 few.partition_point(|&y| y < x),
-                usize::from(x.max(1).min(5) - 1)
+                usize::from(x.clamp(1, 5) - 1)
             );
         }
     }
