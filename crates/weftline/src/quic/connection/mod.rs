@@ -84,6 +84,8 @@ pub(crate) struct Connection {
     timers: Timers,
     /// Where the layer above knows the peer to be.
     told_route: Option<path::Route>,
+    /// When the idle timer was restarted last.
+    idle_from: Instant,
     /// The peer's connection ID for us in its latest packet.
     used_cid: Cid,
     /// An ack-eliciting packet was sent since the last packet was received.
@@ -402,6 +404,7 @@ impl Connection {
             ),
             timers: Timers::default(),
             told_route: Some(route),
+            idle_from: Instant::ZERO,
             used_cid: original_cid,
             sent_since_heard: false,
             has_new_keys: false,
