@@ -12,7 +12,7 @@ use weftline::{
 use weftline_std::{IoStats, OsEntropy, UdpIo};
 
 use crate::{
-    Connection,
+    Connection, IncomingConnection,
     driver::{self, Socket},
     error::ConnectError,
     shared::Shared,
@@ -83,8 +83,9 @@ impl Endpoint {
         entropy: Box<dyn Entropy>,
     ) -> io::Result<Self> {
         let (io, local) = open(socket)?;
-        let state = State::new(Core::new(config, entropy), local);
-        let shared = Arc::new(Shared::new(state));
+        let mut endpoint = Core::new(config, entropy);
+        endpoint.offer_unix_origin(weftline_std::unix_time());
+        let shared = Arc::new(Shared::new(State::new(endpoint, local)));
         Handle::current().spawn(driver::drive(shared.clone(), io));
         let handle = Arc::new(EndpointHandle { shared });
         Ok(Self { handle })
@@ -123,6 +124,21 @@ impl Endpoint {
         };
         let id = shared.wait(&arrivals, next).await?;
         Some(Connection::new(shared.clone(), id))
+    }
+
+    /// The next client that waits to be let in; clients do so when the endpoint was made with
+    /// [`Admission::Ask`](weftline::config::Admission::Ask), and no longer than a handshake may
+    /// take. `None` when no more will come.
+    pub async fn incoming(&self) -> Option<IncomingConnection> {
+        let shared = &self.handle.shared;
+        let arrivals = shared.lock().arrivals.clone();
+        let next = |state: &mut State| match state.endpoint.poll_incoming() {
+            Some(incoming) => Some(Some(incoming)),
+            None if state.is_accepting => None,
+            None => Some(None),
+        };
+        let incoming = shared.wait(&arrivals, next).await?;
+        Some(IncomingConnection::new(shared.clone(), incoming))
     }
 
     /// Connects to `to`, whose certificate must be for `name`. Waits until the handshake is
