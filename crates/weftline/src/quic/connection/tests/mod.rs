@@ -7,4 +7,5 @@ mod lifecycle;
 mod limits;
 mod pair;
 mod paths;
+mod probe;
 mod versions;
