@@ -91,7 +91,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("driver", &["endpoint", "time", "udp"]),
     (
         "config",
-        &["crypto", "error::ConfigError", "wire", "wt::Dialect"],
+        &[
+            "crypto",
+            "error::ConfigError",
+            "quic::congestion",
+            "wire",
+            "wt::Dialect",
+        ],
     ),
     ("error", &[]),
     (

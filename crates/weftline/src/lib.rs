@@ -93,7 +93,7 @@ pub use connection::Connection;
 pub use endpoint::{ConnId, DropReason, Endpoint, Received};
 pub use entropy::Entropy;
 pub use event::Event;
-pub use quic::Stats;
+pub use quic::{Stats, congestion};
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

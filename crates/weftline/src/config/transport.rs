@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::congestion::Congestion;
+
 /// How a connection behaves. Bounds on what a peer may use are in [`Limits`](super::Limits).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub struct TransportConfig {
     pub max_ack_delay: Duration,
     /// Round-trip time assumed before the first sample (RFC 9002, section 6.2.2).
     pub initial_rtt: Duration,
+    /// What decides how much may be in flight on each path; CUBIC by default.
+    pub congestion: Congestion,
     /// Size of the UDP payloads we send; at least 1200 and, without path MTU discovery, a size
     /// every path of yours carries.
     pub datagram_size: u16,
@@ -30,6 +34,7 @@ impl Default for TransportConfig {
             keep_alive: None,
             max_ack_delay: Duration::from_millis(25),
             initial_rtt: Duration::from_millis(333),
+            congestion: Congestion::default(),
             datagram_size: 1200,
             datagrams: true,
         }

@@ -1,10 +1,10 @@
 //! Recovery as the connection uses it.
 
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::{ops::RangeInclusive, time::Duration};
 
 use super::*;
-use crate::quic::congestion::{NewReno, initial_window};
+use crate::quic::congestion::initial_window;
 
 const SIZE: u16 = 1200;
 
@@ -21,7 +21,8 @@ fn recovery() -> Recovery {
             initial_rtt: Duration::from_millis(100),
             max_datagram_size: SIZE,
             max_sent_packets: 1000,
-            controller: Box::new(NewReno::new(SIZE)),
+            congestion: Congestion::NewReno,
+            seed: 1,
         },
     );
     recovery.set_handshake_keys();
@@ -64,4 +65,6 @@ fn ack(recovery: &mut Recovery, now: Instant, ranges: Vec<RangeInclusive<u64>>) 
     outcome
 }
 
+mod losses;
+mod pacing;
 mod paths;
