@@ -6,17 +6,17 @@ use core::net::SocketAddr;
 
 use crate::{
     config::{ClientConfig, Limits, ServerConfig, TransportConfig},
-    crypto::{CryptoError, TlsError},
+    crypto::{CryptoError, TlsError, Version},
     entropy::Entropy,
     error::{
         ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
     },
     event::{ErrorSpace, Event},
     h3::{self, Fields, RequestHead, ResponseHead},
-    quic::{self, ReadFail, Route, Stats, WriteFail},
+    quic::{self, FirstInitial, ReadFail, Route, Stats, WriteFail},
     time::Instant,
     udp::{RecvMeta, Transmit},
-    wire::{Cid, Dir, Side, StreamId, h3::error_code},
+    wire::{Dir, Side, StreamId, h3::error_code},
     wt::{self, Dialect, Io, SessionId, SessionRequest, SessionStats},
 };
 
@@ -322,6 +322,11 @@ impl Connection {
         self.quic.side()
     }
 
+    /// The version of QUIC in use. A client's may change before the server has answered.
+    pub fn version(&self) -> Version {
+        self.quic.version()
+    }
+
     /// Whether the handshake is complete, and the connection not closed.
     pub fn is_established(&self) -> bool {
         self.quic.is_established()
@@ -382,7 +387,7 @@ impl Connection {
     ) -> Result<Self, ConnectError> {
         let grease = entropy.public_u64();
         let setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
-        let quic = quic::Connection::new_client(setup, &*config.crypto, name).map_err(|error| {
+        let quic = quic::Connection::new_client(setup, &config.crypto, name).map_err(|error| {
             ConnectError::Tls {
                 name: name.to_string(),
                 reason: error.reason,
@@ -392,14 +397,12 @@ impl Connection {
         Ok(Self::new(now, quic, wt, &config.limits, grease))
     }
 
-    /// For the client whose first Initial goes from `peer` to `original`. That datagram is still to
-    /// be handed in.
+    /// For the client that sent this Initial. Its datagram is still to be handed in.
     pub(crate) fn server(
         now: Instant,
         config: &ServerConfig,
         meta: &RecvMeta,
-        original: Cid,
-        peer: Cid,
+        first: &FirstInitial,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
@@ -412,7 +415,7 @@ impl Connection {
             entropy,
         );
         setup.local = meta.to;
-        let quic = quic::Connection::new_server(setup, &*config.crypto, original, peer)?;
+        let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
         Ok(Self::new(now, quic, wt, &config.limits, grease))
     }

@@ -1,4 +1,4 @@
-//! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
+//! QUIC versions 1 and 2 (RFC 9000, 9001, 9002, 9221, 9368, 9369).
 
 pub(crate) mod acks;
 pub(crate) mod cids;
@@ -15,6 +15,8 @@ pub(crate) mod space;
 pub(crate) mod streams;
 
 pub use connection::Stats;
-pub(crate) use connection::{Change, Connection, DatagramFail, Route, Setup, reset_token};
+pub(crate) use connection::{
+    Change, Connection, DatagramFail, FirstInitial, Route, Setup, reset_token,
+};
 pub(crate) use random::CID_LEN;
 pub(crate) use streams::{ReadFail, StreamChange, URGENT, WriteFail};

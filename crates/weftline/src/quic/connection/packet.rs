@@ -14,7 +14,7 @@ use crate::{
     time::Instant,
     wire::{
         NoRoom, Side, Writer,
-        packet::{HeaderLayout, LongHeader, LongKind, ShortHeader, TruncatedNumber, version},
+        packet::{HeaderLayout, LongHeader, LongKind, ShortHeader, TruncatedNumber},
     },
 };
 
@@ -151,7 +151,7 @@ impl Connection {
         };
         let header = LongHeader {
             kind,
-            version: version::V1,
+            version: self.version.0,
             destination,
             source: self.handshake.local_cid,
             number,

@@ -7,3 +7,4 @@ mod lifecycle;
 mod limits;
 mod pair;
 mod paths;
+mod versions;
