@@ -8,6 +8,7 @@
 use alloc::{boxed::Box, sync::Arc};
 use core::{fmt, time::Duration};
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod new_reno;
@@ -15,6 +16,7 @@ mod new_reno;
 #[cfg(test)]
 mod tests;
 
+pub use bbr::Bbr;
 pub use cubic::Cubic;
 pub use new_reno::NewReno;
 
@@ -93,6 +95,8 @@ pub enum Congestion {
     /// [`Cubic`] (RFC 9438).
     #[default]
     Cubic,
+    /// [`Bbr`], version 3 (draft-ietf-ccwg-bbr).
+    Bbr,
     /// One of your own.
     Custom(Arc<dyn ControllerFactory>),
 }
@@ -103,6 +107,7 @@ impl Congestion {
         match self {
             Self::NewReno => Box::new(NewReno::new(start)),
             Self::Cubic => Box::new(Cubic::new(start)),
+            Self::Bbr => Box::new(Bbr::new(start)),
             Self::Custom(factory) => factory.build(start),
         }
     }

@@ -83,6 +83,17 @@ impl PathState {
         self.max_datagram_size
     }
 
+    /// Bytes per second, where the controller says.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing shows it yet"))]
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        self.controller.pacing_rate()
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing shows it yet"))]
+    pub(crate) fn in_slow_start(&self) -> bool {
+        self.controller.in_slow_start()
+    }
+
     /// Whether packets may be marked ECT(0).
     pub(crate) const fn may_mark_ect(&self) -> bool {
         self.ecn.may_mark()

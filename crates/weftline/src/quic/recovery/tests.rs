@@ -14,14 +14,18 @@ fn at(millis: u64) -> Instant {
 
 /// A client's recovery past the handshake.
 fn recovery() -> Recovery {
+    recovery_with(Congestion::NewReno)
+}
+
+fn recovery_with(congestion: Congestion) -> Recovery {
     let mut recovery = Recovery::new(
         Instant::ZERO,
         RecoveryConfig {
             side: Side::Client,
             initial_rtt: Duration::from_millis(100),
             max_datagram_size: SIZE,
-            max_sent_packets: 1000,
-            congestion: Congestion::NewReno,
+            max_sent_packets: 10_000,
+            congestion,
             seed: 1,
         },
     );
@@ -65,6 +69,7 @@ fn ack(recovery: &mut Recovery, now: Instant, ranges: Vec<RangeInclusive<u64>>) 
     outcome
 }
 
+mod bottleneck;
 mod losses;
 mod pacing;
 mod paths;
