@@ -17,22 +17,25 @@ mod commands;
 mod content;
 mod frames;
 mod handshake;
+mod observe;
 mod packet;
+mod paths;
 mod phase;
 mod receive;
 mod timers;
 mod transmit;
 mod version;
 
+pub(crate) use self::phase::Phase;
 use self::{
-    close::Close, handshake::Handshake, phase::Phase, receive::Held, timers::Timers,
-    version::Negotiation,
+    close::Close, handshake::Handshake, receive::Held, timers::Timers, version::Negotiation,
 };
 use super::{
     StreamChange,
     cids::{LocalCids, RemoteCids},
     datagrams::Datagrams,
-    path::{self, Paths},
+    observer::Observer,
+    path::{self, Mtu, Paths},
     random::Random,
     recovery::{Outcome, Recovery, RecoveryConfig, SpaceId},
     space::{Space, SpaceKeys},
@@ -43,6 +46,7 @@ use crate::{
     crypto::{ClientProvider, Provider, ServerProvider, Session, TlsError, Version},
     entropy::Entropy,
     event::CloseReason,
+    probe::ProbeFactory,
     time::Instant,
     wire::{Cid, ResetToken, Side},
 };
@@ -70,8 +74,6 @@ pub(crate) struct Connection {
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
-    /// Size of the UDP payloads we send.
-    datagram_size: u16,
     /// The peer's connection ID for us in its latest packet.
     used_cid: Cid,
     /// An ack-eliciting packet was sent since the last packet was received.
@@ -86,6 +88,7 @@ pub(crate) struct Connection {
     changes: VecDeque<Change>,
     routes: VecDeque<Route>,
     stats: Counts,
+    observer: Observer,
     // Kept for their memory.
     outcome: Outcome,
     crypto_out: Vec<u8>,
@@ -188,6 +191,9 @@ pub(crate) struct Setup<'a> {
     /// From which our stateless reset tokens follow.
     pub(crate) reset_key: [u8; 32],
     pub(crate) entropy: &'a mut dyn Entropy,
+    /// The time, and who wants to see what happens.
+    pub(crate) now: Instant,
+    pub(crate) probe: Option<&'a dyn ProbeFactory>,
 }
 
 /// What a server knows of a client from its first Initial packet, and from the token in it.
@@ -237,6 +243,7 @@ impl Connection {
             None,
             &mut random,
         );
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(version, server_name, setup.alpn, params)?;
         let negotiation = Negotiation::of_client(version, &setup, crypto, server_name);
         let handshake = Handshake::new(local_cid, original, None, negotiation);
@@ -250,6 +257,7 @@ impl Connection {
             handshake,
             streams,
         );
+        connection.start_probe(&setup, original, told.as_deref());
         if let Err(fault) = connection.advance_handshake(Instant::ZERO) {
             connection.fail(fault);
         }
@@ -280,6 +288,7 @@ impl Connection {
             Some(server),
             &mut random,
         );
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(first.version, setup.alpn, params)?;
         let handshake = Handshake::new(
             local_cid,
@@ -300,6 +309,7 @@ impl Connection {
         if first.is_validated {
             connection.paths.set_validated();
         }
+        connection.start_probe(&setup, first.original, told.as_deref());
         Ok(connection)
     }
 
@@ -325,6 +335,7 @@ impl Connection {
         let [initial, ..] = &mut spaces;
         initial.keys = SpaceKeys::Level(provider.initial_keys(version, &original_cid, side));
         let datagram_size = config.datagram_size;
+        let mtu = Mtu::new(datagram_size, config.datagram_size_max);
         let recovery = Recovery::new(
             Instant::ZERO,
             RecoveryConfig {
@@ -357,7 +368,7 @@ impl Connection {
             recovery,
             streams,
             datagrams: Datagrams::new(&limits),
-            paths: Paths::new(route, side == Side::Client, limits.path_responses),
+            paths: Paths::new(route, side == Side::Client, mtu, limits.path_responses),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),
@@ -365,7 +376,6 @@ impl Connection {
                 limits.pending_retirements,
             ),
             timers: Timers::default(),
-            datagram_size,
             used_cid: original_cid,
             sent_since_heard: false,
             has_new_keys: false,
@@ -375,6 +385,7 @@ impl Connection {
             changes: VecDeque::new(),
             routes,
             stats: Counts::default(),
+            observer: Observer::default(),
             outcome: Outcome::default(),
             crypto_out: Vec::new(),
             handshake,
@@ -385,16 +396,28 @@ impl Connection {
 
     /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<Change> {
+        if let Some(change) = self.next_news() {
+            return Some(change);
+        }
+        if let Some(datagram) = self.recv_datagram() {
+            return Some(Change::Datagram(datagram));
+        }
+        self.take_closed().map(Change::Closed)
+    }
+
+    /// As [`Self::next_change`], but leaves datagrams in their queue, and does not tell the end.
+    pub(crate) fn next_news(&mut self) -> Option<Change> {
         if let Some(change) = self.changes.pop_front() {
             return Some(change);
         }
-        if let Some(change) = self.streams.next_change() {
-            return Some(Change::Stream(change));
-        }
-        if let Some(datagram) = self.datagrams.recv() {
-            return Some(Change::Datagram(datagram));
-        }
-        self.closed.take().map(Change::Closed)
+        let change = self.streams.next_change()?;
+        self.tell_stream(change);
+        Some(Change::Stream(change))
+    }
+
+    /// How the connection ended, once.
+    pub(crate) fn take_closed(&mut self) -> Option<CloseReason> {
+        self.closed.take()
     }
 
     /// What the endpoint must know to route datagrams here.

@@ -7,6 +7,7 @@ use crate::{
     error::{Fault, TransportCode},
     quic::{
         congestion::{Acked, Cause, CongestionEvent, RateSample},
+        observer::Fate,
         sent::SentPacket,
     },
     time::Instant,
@@ -68,7 +69,9 @@ impl Recovery {
             self.find_late(now, id, &range, largest_before);
             let elsewhere = &mut self.acked_elsewhere;
             let sent = &mut self.spaces[id as usize].sent;
-            sent.ack_range(range, &mut outcome.acked, |index, packet| {
+            let Outcome { acked, fates, .. } = &mut *outcome;
+            sent.ack_range(range, acked, |index, packet| {
+                fates.note([packet.number].into_iter(), Fate::Acked);
                 if !tally.on_acked(index, packet) {
                     elsewhere.push(*packet);
                 }

@@ -7,8 +7,10 @@ use super::{
     spurious::LostPacket,
 };
 use crate::{
+    probe::LossTrigger,
     quic::{
         congestion::{Cause, Lost},
+        observer::Fate,
         sent::{SentPacket, SentPackets, SentState},
     },
     time::Instant,
@@ -45,6 +47,8 @@ impl Recovery {
                     if overtaken || lost_at <= now {
                         let packet = *packet;
                         space.sent.lose(index, &mut outcome.lost);
+                        let fate = Fate::Lost(loss_trigger(overtaken));
+                        outcome.fates.note([packet.number].into_iter(), fate);
                         self.lost_packets += 1;
                         let lost = self.paths.on_lost(now, &packet, outcome);
                         if let Some(event) = lost.filter(|_| id == SpaceId::Data) {
@@ -85,6 +89,14 @@ impl Recovery {
         self.pto(SpaceId::Data)
             .max(GRANULARITY)
             .saturating_mul(PERSISTENT_THRESHOLD)
+    }
+}
+
+const fn loss_trigger(overtaken: bool) -> LossTrigger {
+    if overtaken {
+        LossTrigger::Reordering
+    } else {
+        LossTrigger::Time
     }
 }
 

@@ -55,7 +55,12 @@ impl Pacer {
         self.batch = batch.min(self.burst);
     }
 
-    /// The time at which `size` bytes may go; `None` for now. Short waits are drawn out to gather
+    /// The rate; `None` when there is none.
+    pub(crate) fn bytes_per_second(&self) -> Option<u64> {
+        (1_000_000 * TICKS_PER_MICRO * FRACTION).checked_div(self.pace.0)
+    }
+
+    /// The time at which the next packet may go; `None` for now. Short waits are drawn out to gather
     /// room for a batch.
     pub(crate) fn delay(&self, now: Instant) -> Option<Instant> {
         let now_ticks = ticks(now);

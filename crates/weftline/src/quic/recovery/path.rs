@@ -83,10 +83,14 @@ impl PathState {
         self.max_datagram_size
     }
 
-    /// Bytes per second, where the controller says.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing shows it yet"))]
+    /// Bytes per second that the pacer lets go.
     pub(crate) fn pacing_rate(&self) -> Option<u64> {
-        self.controller.pacing_rate()
+        self.pacer.bytes_per_second()
+    }
+
+    /// The window where slow start ends, for controllers that know one.
+    pub(crate) fn ssthresh(&self) -> Option<u64> {
+        self.controller.ssthresh()
     }
 
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing shows it yet"))]
