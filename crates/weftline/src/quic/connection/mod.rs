@@ -32,6 +32,7 @@ use self::{
 };
 use super::{
     StreamChange,
+    ack_frequency::AckWishes,
     cids::{LocalCids, RemoteCids},
     datagrams::Datagrams,
     observer::Observer,
@@ -71,6 +72,7 @@ pub(crate) struct Connection {
     streams: Streams,
     datagrams: Datagrams,
     paths: Paths,
+    ack_wishes: AckWishes,
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
@@ -369,6 +371,7 @@ impl Connection {
             streams,
             datagrams: Datagrams::new(&limits),
             paths: Paths::new(route, side == Side::Client, mtu, limits.path_responses),
+            ack_wishes: AckWishes::default(),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),

@@ -78,7 +78,6 @@ impl PathState {
     }
 
     /// The size of UDP payloads that congestion control counts by.
-    #[cfg_attr(not(test), expect(dead_code, reason = "datagrams have one size"))]
     pub(crate) const fn max_datagram_size(&self) -> u16 {
         self.max_datagram_size
     }
@@ -93,7 +92,11 @@ impl PathState {
         self.controller.ssthresh()
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing shows it yet"))]
+    /// Later packets that must arrive before one counts as lost.
+    pub(crate) const fn packet_threshold(&self) -> u64 {
+        self.reordering.packets
+    }
+
     pub(crate) fn in_slow_start(&self) -> bool {
         self.controller.in_slow_start()
     }
