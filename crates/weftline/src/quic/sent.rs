@@ -47,6 +47,7 @@ pub(crate) enum SentFrame {
     AckFrequency {
         sequence: u64,
     },
+    NewToken,
     Datagram,
 }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::{
     Connection,
     handshake::{self, DoneFrame},
+    new_token::NewTokenFrame,
     phase::Phase,
     receive::{Arrival, OpenedPacket},
 };
@@ -118,8 +119,7 @@ impl Connection {
                 let acks = &mut self.space_mut(packet.id).acks;
                 acks.on_ack_frequency(&f, min_delay)
             }
-            // We keep no tokens: every connection starts afresh.
-            Frame::NewToken(_) => self.expect_side(Side::Client),
+            Frame::NewToken(f) => self.on_new_token(f.token),
             Frame::Datagram(f) => self.on_datagram_frame(f.data),
         }
     }
@@ -188,7 +188,7 @@ impl Connection {
     }
 
     /// A frame that only the other side sends.
-    fn expect_side(&self, side: Side) -> Result<(), Fault> {
+    pub(super) fn expect_side(&self, side: Side) -> Result<(), Fault> {
         if self.side == side {
             Ok(())
         } else {
@@ -217,6 +217,7 @@ impl Connection {
             SentFrame::RetireConnectionId { sequence } => {
                 self.remote_cids.on_retirement_acked(sequence);
             }
+            SentFrame::NewToken => self.handshake.new_token = NewTokenFrame::None,
             SentFrame::Ping
             | SentFrame::NewConnectionId { .. }
             | SentFrame::PathChallenge
@@ -252,6 +253,7 @@ impl Connection {
                 self.ack_wishes.on_lost(sequence);
                 self.update_peer_ack_delay();
             }
+            SentFrame::NewToken => self.handshake.new_token.on_lost(),
             // Newer ones follow, or challenges have a timer of their own.
             SentFrame::Ping
             | SentFrame::Ack { .. }
