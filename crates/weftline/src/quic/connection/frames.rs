@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use super::{
     Connection,
-    handshake::DoneFrame,
+    handshake::{self, DoneFrame},
     new_token::NewTokenFrame,
+    phase::Phase,
     receive::{Arrival, OpenedPacket, three_ptos_from},
 };
 use crate::{
@@ -109,6 +110,15 @@ impl Connection {
                 Ok(())
             }
             Frame::HandshakeDone => self.on_handshake_done(now),
+            Frame::ImmediateAck => {
+                self.space_mut(packet.id).acks.on_immediate_ack();
+                Ok(())
+            }
+            Frame::AckFrequency(f) => {
+                let min_delay = handshake::min_ack_delay(&self.config);
+                let acks = &mut self.space_mut(packet.id).acks;
+                acks.on_ack_frequency(&f, min_delay)
+            }
             Frame::NewToken(f) => self.on_new_token(f.token),
             Frame::Datagram(f) => self.on_datagram_frame(f.data),
         }
@@ -140,6 +150,9 @@ impl Connection {
         }
         self.streams.on_rtt(self.recovery.rtt().smoothed());
         self.apply_outcome(packet.id);
+        if self.phase == Phase::Confirmed {
+            self.ack_wishes.update(now, self.recovery.active());
+        }
         Ok(())
     }
 
@@ -212,6 +225,10 @@ impl Connection {
             | SentFrame::PathResponse
             | SentFrame::HandshakeDone
             | SentFrame::Datagram => {}
+            SentFrame::AckFrequency { sequence } => {
+                self.ack_wishes.on_acked(sequence);
+                self.update_peer_ack_delay();
+            }
             SentFrame::Stream { .. }
             | SentFrame::ResetStream(_)
             | SentFrame::StopSending(_)
@@ -233,6 +250,10 @@ impl Connection {
                 self.remote_cids.on_retirement_lost(sequence);
             }
             SentFrame::HandshakeDone => self.handshake.done = DoneFrame::Unsent,
+            SentFrame::AckFrequency { sequence } => {
+                self.ack_wishes.on_lost(sequence);
+                self.update_peer_ack_delay();
+            }
             SentFrame::NewToken => self.handshake.new_token.on_lost(),
             // Newer ones follow, or challenges have a timer of their own.
             SentFrame::Ping
@@ -250,6 +271,13 @@ impl Connection {
             | SentFrame::StreamDataBlocked(..)
             | SentFrame::StreamsBlocked(..) => self.streams.on_lost(frame),
         }
+    }
+
+    /// Timeouts allow for the longest delay that the peer keeps or is about to keep
+    /// (draft-ietf-quic-ack-frequency, section 7).
+    pub(super) fn update_peer_ack_delay(&mut self) {
+        let delay = self.ack_wishes.max_delay();
+        self.recovery.set_peer_max_ack_delay(delay);
     }
 
     /// Has the oldest frames that await acknowledgement sent again, for a probe to carry.

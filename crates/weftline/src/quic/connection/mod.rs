@@ -33,8 +33,8 @@ use self::{
 };
 use super::{
     StreamChange,
+    ack_frequency::AckWishes,
     cids::{LocalCids, RemoteCids},
-    congestion::NewReno,
     datagrams::Datagrams,
     observer::Observer,
     path::{self, Mtu, Paths},
@@ -79,6 +79,7 @@ pub(crate) struct Connection {
     streams: Streams,
     datagrams: Datagrams,
     paths: Paths,
+    ack_wishes: AckWishes,
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
@@ -171,6 +172,8 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Packets declared lost that arrived after all: they were late.
+    pub packets_late: u64,
     /// Datagrams (RFC 9221) of either direction that were dropped: for want of room here, or
     /// because they no longer fit a packet.
     pub datagrams_dropped: u64,
@@ -345,7 +348,7 @@ impl Connection {
         version: Version,
         setup: &Setup<'_>,
         provider: Arc<dyn Provider>,
-        random: Random,
+        mut random: Random,
         session: Box<dyn Session>,
         handshake: Handshake,
         streams: Streams,
@@ -369,7 +372,8 @@ impl Connection {
                 initial_rtt: config.initial_rtt,
                 max_datagram_size: datagram_size,
                 max_sent_packets: limits.sent_packets,
-                controller: Box::new(NewReno::new(datagram_size)),
+                congestion: config.congestion.clone(),
+                seed: random.u64(),
             },
         );
         let route = path::Route {
@@ -396,6 +400,7 @@ impl Connection {
             streams,
             datagrams: Datagrams::new(&limits),
             paths: Paths::new(side, route, mtu, limits.path_responses),
+            ack_wishes: AckWishes::default(),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),

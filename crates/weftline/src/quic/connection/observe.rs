@@ -156,8 +156,8 @@ impl Connection {
             pto_count: self.recovery.pto_count(),
             congestion_window: path.congestion_window(),
             bytes_in_flight: path.bytes_in_flight(),
-            ssthresh: None,
-            pacing_rate: None,
+            ssthresh: path.ssthresh(),
+            pacing_rate: path.pacing_rate(),
         }
     }
 
