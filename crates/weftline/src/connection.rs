@@ -1,11 +1,14 @@
 //! A connection: QUIC, HTTP/3 and WebTransport in one, and what an application does with it.
+//! Or QUIC alone: `raw`.
+
+pub mod raw;
 
 use alloc::{collections::VecDeque, string::ToString, vec::Vec};
 use bytes::Bytes;
 use core::net::SocketAddr;
 
 use crate::{
-    config::{ClientConfig, Limits, ServerConfig, TransportConfig},
+    config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
     crypto::{CryptoError, TlsError, Version},
     entropy::Entropy,
     error::{
@@ -28,12 +31,24 @@ use crate::{
 ///
 /// Streams are named by their [`StreamId`], sessions by their [`SessionId`]. The same methods serve
 /// the streams of sessions and the bodies of plain HTTP/3 messages: [`read`](Self::read),
-/// [`write`](Self::write), [`finish`](Self::finish) and so on.
+/// [`write`](Self::write), [`finish`](Self::finish) and so on. A connection that speaks another
+/// protocol than HTTP/3 is used through [`raw`](Self::raw).
 pub struct Connection {
     quic: quic::Connection,
+    /// HTTP/3 and WebTransport. Both rest on a connection that speaks another protocol.
     h3: h3::Layer,
     wt: wt::Layer,
+    protocol: Protocol,
     events: VecDeque<Event>,
+}
+
+/// What is spoken above QUIC.
+#[derive(Debug)]
+enum Protocol {
+    Http3,
+    Raw(raw::State),
+    /// Server: the client has not said yet.
+    Open,
 }
 
 /// Sessions.
@@ -347,6 +362,11 @@ impl Connection {
         self.quic.server_name()
     }
 
+    /// The application protocol agreed on (ALPN), once it is.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.quic.alpn()
+    }
+
     /// The peer's certificate chain in DER, its own first; empty when it showed none.
     pub fn peer_certificates(&self) -> Vec<Bytes> {
         self.quic.peer_certificates()
@@ -386,7 +406,15 @@ impl Connection {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, ConnectError> {
         let grease = entropy.public_u64();
-        let mut setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
+        let alpn = config.protocols.names();
+        let mut setup = setup(
+            &config.transport,
+            &config.limits,
+            &alpn,
+            to,
+            reset_key,
+            entropy,
+        );
         setup.now = now;
         setup.probe = config.probe.as_deref();
         let quic = quic::Connection::new_client(setup, &config.crypto, name).map_err(|error| {
@@ -396,7 +424,11 @@ impl Connection {
             }
         })?;
         let wt = wt::Layer::new(Side::Client, config.dialects, &config.limits);
-        Ok(Self::new(now, quic, wt, &config.limits, grease))
+        let mut connection = Self::new(now, quic, wt, &config.limits, grease);
+        if !config.protocols.http3 {
+            connection.be_raw();
+        }
+        Ok(connection)
     }
 
     /// For the client that sent this Initial. Its datagram is still to be handed in.
@@ -409,9 +441,11 @@ impl Connection {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
         let grease = entropy.public_u64();
+        let alpn = config.protocols.names();
         let mut setup = setup(
             &config.transport,
             &config.limits,
+            &alpn,
             meta.from,
             reset_key,
             entropy,
@@ -421,7 +455,11 @@ impl Connection {
         setup.probe = config.probe.as_deref();
         let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
-        Ok(Self::new(now, quic, wt, &config.limits, grease))
+        let mut connection = Self::new(now, quic, wt, &config.limits, grease);
+        if !config.protocols.raw.is_empty() {
+            connection.protocol = Protocol::Open;
+        }
+        Ok(connection)
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, meta: &RecvMeta, datagram: &mut [u8]) {
@@ -459,7 +497,10 @@ impl Connection {
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        match &mut self.protocol {
+            Protocol::Raw(raw) => raw.poll_event(&mut self.quic),
+            Protocol::Http3 | Protocol::Open => self.events.pop_front(),
+        }
     }
 
     pub(crate) fn next_route(&mut self) -> Option<Route> {
@@ -489,12 +530,35 @@ impl Connection {
             quic,
             h3,
             wt,
+            protocol: Protocol::Http3,
             events: VecDeque::new(),
         }
     }
 
+    /// The protocol is not HTTP/3: QUIC's changes are the application's from now on.
+    fn be_raw(&mut self) {
+        self.wt.rest();
+        self.quic.keep_no_reserve();
+        self.protocol = Protocol::Raw(raw::State::default());
+    }
+
+    /// Whether QUIC's changes are the application's.
+    fn is_raw(&mut self) -> bool {
+        if let (Protocol::Open, Some(name)) = (&self.protocol, self.quic.alpn()) {
+            if name == HTTP3 {
+                self.protocol = Protocol::Http3;
+            } else {
+                self.be_raw();
+            }
+        }
+        matches!(self.protocol, Protocol::Raw(_))
+    }
+
     /// Lets every change rise to the layer it concerns, until there is none.
     fn settle(&mut self) {
+        if self.is_raw() {
+            return;
+        }
         // What an input can cause is bounded by its size, and by the streams and sessions there are.
         loop {
             while let Some(change) = self.h3.next_change() {
@@ -565,6 +629,7 @@ impl Connection {
 fn setup<'a>(
     transport: &'a TransportConfig,
     limits: &'a Limits,
+    alpn: &'a [&'a [u8]],
     remote: SocketAddr,
     reset_key: &[u8; 32],
     entropy: &'a mut dyn Entropy,
@@ -572,7 +637,7 @@ fn setup<'a>(
     quic::Setup {
         transport,
         limits,
-        alpn: ALPN,
+        alpn,
         remote,
         local: None,
         reset_key: *reset_key,
@@ -598,9 +663,6 @@ fn read_error(fail: ReadFail) -> ReadError {
         ReadFail::Unknown => ReadError::UnknownStream,
     }
 }
-
-/// RFC 9114, section 3.1.
-const ALPN: &[&[u8]] = &[b"h3"];
 
 #[cfg(test)]
 mod tests;

@@ -90,7 +90,7 @@ pub mod udp;
 pub mod wire;
 pub mod wt;
 
-pub use connection::Connection;
+pub use connection::{Connection, raw};
 pub use endpoint::{ConnId, DropReason, Endpoint, Received};
 pub use entropy::Entropy;
 pub use event::Event;

@@ -20,4 +20,5 @@ pub(crate) use connection::{
     Change, Connection, DatagramFail, FirstInitial, Route, Setup, reset_token,
 };
 pub(crate) use random::CID_LEN;
-pub(crate) use streams::{ReadFail, StreamChange, URGENT, WriteFail};
+pub use streams::{ReadFail, WriteFail};
+pub(crate) use streams::{StreamChange, URGENT};

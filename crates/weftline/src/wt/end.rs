@@ -84,6 +84,12 @@ impl Layer {
         (self.datagrams, self.datagram_bytes) = (0, 0);
     }
 
+    /// The connection speaks another protocol than HTTP/3: there will be no sessions.
+    pub(crate) fn rest(&mut self) {
+        self.on_connection_closed();
+        self.phase = Phase::Ready(Err("HTTP/3"));
+    }
+
     /// The peer wants nothing more from us on the CONNECT stream.
     pub(super) fn on_stopped(&mut self, io: &mut Io<'_>, id: SessionId, code: u64) {
         let Some(session) = self.sessions.get(&id) else {

@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use super::super::Connection;
+use super::super::{Connection, raw::Raw};
 use crate::{
     Event, Instant,
     config::{ClientConfig, Limits, ServerConfig},
@@ -31,6 +31,10 @@ pub(super) struct Options {
     pub(super) server: &'static [Dialect],
     pub(super) client_limits: Limits,
     pub(super) server_limits: Limits,
+    /// What the client offers instead of HTTP/3, if anything.
+    pub(super) client_raw: &'static [&'static str],
+    /// What the server takes beside HTTP/3.
+    pub(super) server_raw: &'static [&'static str],
 }
 
 impl Default for Options {
@@ -40,6 +44,8 @@ impl Default for Options {
             server: Dialect::ALL,
             client_limits: Limits::default(),
             server_limits: Limits::default(),
+            client_raw: &[],
+            server_raw: &[],
         }
     }
 }
@@ -69,11 +75,13 @@ impl Pair {
         let client_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let server_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4433));
         let mut entropy = SeededEntropy::new(1);
-        let config = ClientConfig::builder(Arc::new(NullClient::insecure()))
+        let mut config = ClientConfig::builder(Arc::new(NullClient::insecure()))
             .dialects(options.client)
-            .limits(options.client_limits.clone())
-            .build()
-            .unwrap();
+            .limits(options.client_limits.clone());
+        if !options.client_raw.is_empty() {
+            config = config.raw_alpn(options.client_raw.iter().copied());
+        }
+        let config = config.build().unwrap();
         let mut client =
             Connection::client(now, &config, "a", server_address, &[1; 32], &mut entropy).unwrap();
         let mut buf = vec![0; 1500];
@@ -91,6 +99,7 @@ impl Pair {
         let config = ServerConfig::builder(Arc::new(NullServer::insecure()))
             .dialects(options.server)
             .limits(options.server_limits.clone())
+            .raw_alpn(options.server_raw.iter().copied())
             .build()
             .unwrap();
         let meta = RecvMeta {
@@ -261,6 +270,11 @@ impl End {
             Some(Event::Closed(reason)) => reason.clone(),
             _ => panic!("{events:?}"),
         }
+    }
+
+    /// The raw connection.
+    pub(super) fn raw(&mut self) -> Raw<'_> {
+        self.conn.raw().unwrap()
     }
 
     pub(super) fn open(&mut self, session: SessionId, dir: Dir, data: &[u8]) -> StreamId {

@@ -123,6 +123,21 @@ impl Connection {
             .map_err(|Full| DatagramFail::Full)
     }
 
+    /// Whether a datagram has arrived that was not taken.
+    pub(crate) fn has_datagram(&self) -> bool {
+        self.datagrams.has_arrived()
+    }
+
+    /// Takes the oldest datagram that arrived.
+    pub(crate) fn recv_datagram(&mut self) -> Option<Bytes> {
+        self.datagrams.recv()
+    }
+
+    /// Keeps no credit of the connection for urgent streams.
+    pub(crate) fn keep_no_reserve(&mut self) {
+        self.streams.keep_no_reserve();
+    }
+
     /// The longest DATAGRAM payload that fits one packet now; `None` when the peer takes none.
     pub(crate) fn max_datagram_len(&self) -> Option<usize> {
         let frame_max = self.peer_params()?.max_datagram_frame_size;
@@ -179,6 +194,11 @@ impl Connection {
 
     pub(crate) fn remote_address(&self) -> SocketAddr {
         self.paths.route().remote
+    }
+
+    /// The application protocol, once it is agreed on.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.session.alpn()
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {

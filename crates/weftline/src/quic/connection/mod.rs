@@ -395,17 +395,28 @@ impl Connection {
 
     /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<Change> {
+        if let Some(change) = self.next_news() {
+            return Some(change);
+        }
+        if let Some(datagram) = self.recv_datagram() {
+            return Some(Change::Datagram(datagram));
+        }
+        self.take_closed().map(Change::Closed)
+    }
+
+    /// As [`Self::next_change`], but leaves datagrams in their queue, and does not tell the end.
+    pub(crate) fn next_news(&mut self) -> Option<Change> {
         if let Some(change) = self.changes.pop_front() {
             return Some(change);
         }
-        if let Some(change) = self.streams.next_change() {
-            self.tell_stream(change);
-            return Some(Change::Stream(change));
-        }
-        if let Some(datagram) = self.datagrams.recv() {
-            return Some(Change::Datagram(datagram));
-        }
-        self.closed.take().map(Change::Closed)
+        let change = self.streams.next_change()?;
+        self.tell_stream(change);
+        Some(Change::Stream(change))
+    }
+
+    /// How the connection ended, once.
+    pub(crate) fn take_closed(&mut self) -> Option<CloseReason> {
+        self.closed.take()
     }
 
     /// What the endpoint must know to route datagrams here.

@@ -23,7 +23,8 @@ use crate::{
     wire::{Dir, Side, StreamId},
 };
 
-pub(crate) use self::change::{ReadFail, StreamChange, StreamParams, WriteFail};
+pub use self::change::{ReadFail, WriteFail};
+pub(crate) use self::change::{StreamChange, StreamParams};
 
 pub(crate) mod assembler;
 mod change;
@@ -56,6 +57,8 @@ pub(crate) struct Streams {
     /// The peer's limits for new streams.
     peer: StreamParams,
     send_credit: SendCredit,
+    /// How much of it is kept for urgent streams, where the peer gives that much.
+    urgent_reserve: u64,
     shared: Shared,
     /// Streams with control frames to send.
     control: Schedule,
@@ -106,6 +109,7 @@ impl Streams {
             },
             peer: StreamParams::default(),
             send_credit: SendCredit::default(),
+            urgent_reserve: URGENT_RESERVE,
             shared: Shared {
                 credit,
                 clock: Clock::default(),
@@ -144,7 +148,7 @@ impl Streams {
     pub(crate) fn on_peer_params(&mut self, params: &StreamParams) {
         self.peer = *params;
         self.send_credit.raise(params.max_data);
-        let reserve = (params.max_data / 8).min(URGENT_RESERVE);
+        let reserve = (params.max_data / 8).min(self.urgent_reserve);
         self.send_credit.keep_reserve(reserve);
         self.raise_streams(Dir::Bi, params.streams_bidi);
         self.raise_streams(Dir::Uni, params.streams_uni);
@@ -158,6 +162,12 @@ impl Streams {
             }
             self.settle(slot);
         }
+    }
+
+    /// No stream will be urgent.
+    pub(crate) fn keep_no_reserve(&mut self) {
+        self.urgent_reserve = 0;
+        self.send_credit.keep_reserve(0);
     }
 
     /// The time, to be set before each input.
