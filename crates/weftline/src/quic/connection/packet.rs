@@ -213,6 +213,7 @@ impl Connection {
                 self.restart_idle_timer(now);
             }
             self.stats.packets_sent += 1;
+            self.count_sent(draft.id);
         }
         if self.side == Side::Client && drafts.iter().any(|d| d.id == SpaceId::Handshake) {
             // RFC 9001, section 4.9.1.

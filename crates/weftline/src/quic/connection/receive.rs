@@ -57,6 +57,7 @@ impl Connection {
             return;
         }
         self.stats.bytes_received += datagram.len() as u64;
+        self.stats.udp_received += 1;
         self.paths.on_datagram(route, datagram.len());
         match self.phase {
             Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}

@@ -126,6 +126,7 @@ impl Connection {
             .into_iter()
             .any(|id| self.space(id).keys.are_installed() && self.has_content(id));
         if self.recovery.send_budget() < u64::from(self.datagram_size) {
+            self.stats.blocked_by_congestion += u64::from(has_content);
             return false;
         }
         if !has_content {
@@ -135,6 +136,7 @@ impl Connection {
         match self.recovery.pacing_delay(now, self.datagram_size) {
             Some(at) => {
                 self.timers.set(TimerId::Pacing, Some(at));
+                self.stats.blocked_by_pacer += 1;
                 false
             }
             None => true,
@@ -154,7 +156,7 @@ impl Connection {
         budget.min(MIN_DATAGRAM)
     }
 
-    fn min_budget(&self) -> usize {
+    pub(super) fn min_budget(&self) -> usize {
         match self.phase {
             Phase::Handshaking => MIN_DATAGRAM,
             _ => MIN_USEFUL,
@@ -196,6 +198,7 @@ impl Connection {
         Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
         self.seal(now, &drafts, datagram, false)?;
         self.stats.bytes_sent += drafts.len as u64;
+        self.stats.udp_sent += 1;
         Ok(Some(self.transmit_to(probe.route, drafts.len, None, false)))
     }
 
@@ -228,6 +231,7 @@ impl Connection {
     fn on_datagram_sent(&mut self, len: usize) {
         self.paths.on_sent(len);
         self.stats.bytes_sent += len as u64;
+        self.stats.udp_sent += 1;
         self.update_amplification();
     }
 

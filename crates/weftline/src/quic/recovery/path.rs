@@ -4,8 +4,8 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 
-use super::{ecn::EcnValidator, pacer::Pacer, rtt::Rtt};
-use crate::{quic::congestion::Controller, time::Instant};
+use super::{SpaceId, ecn::EcnValidator, pacer::Pacer, rtt::Rtt};
+use crate::{quic::congestion::Controller, time::Instant, wire::frame::EcnCounts};
 
 /// Names a path in what is remembered of sent packets. Numbers wrap around; no two paths that
 /// recovery knows at once have the same.
@@ -67,6 +67,11 @@ impl PathState {
     #[cfg_attr(not(test), expect(dead_code, reason = "datagrams have one size"))]
     pub(crate) const fn max_datagram_size(&self) -> u16 {
         self.max_datagram_size
+    }
+
+    /// How the peer says our 1-RTT packets arrived.
+    pub(crate) fn ecn_reported(&self) -> EcnCounts {
+        self.ecn.reported(SpaceId::Data)
     }
 
     /// Whether packets may be marked ECT(0).
