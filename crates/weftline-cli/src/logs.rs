@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// Where logs go.
+#[derive(Clone)]
 pub(crate) struct Logs {
     qlog: Option<Arc<Qlog>>,
     keylog: Option<PathBuf>,

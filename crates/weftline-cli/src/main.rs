@@ -6,6 +6,7 @@ mod args;
 mod cert;
 mod client;
 mod failure;
+mod link;
 mod logs;
 mod output;
 mod pattern;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => run(Builder::new_multi_thread(), serve::run(*args)),
         Command::Connect(args) => run(Builder::new_current_thread(), client::connect(*args)),
         Command::Get(args) => run(Builder::new_current_thread(), client::get(*args)),
+        Command::Bench(args) => run(Builder::new_multi_thread(), client::bench(*args)),
         Command::Cert(args) => cert::run(&args),
         Command::Qlog(args) => qlog::run(&args),
     };

@@ -7,7 +7,7 @@ use weftline::config::ServerConfig;
 use weftline_rustls::{DevCertificate, Identity, ServerTls, TlsConfigError};
 use weftline_tokio::Endpoint;
 
-use crate::{args::ServeArgs, failure::Failure, logs::Logs};
+use crate::{args::ServeArgs, failure::Failure, link::RAW_BENCH, logs::Logs};
 
 /// The certificate to serve with.
 pub(super) struct Credentials {
@@ -70,8 +70,10 @@ pub(super) fn endpoint(
         None => tls,
     };
     let tls = tls.build().map_err(|e| unusable(&e))?;
+    let raw = args.raw.then_some(RAW_BENCH);
     let config = logs
         .watch(ServerConfig::builder(Arc::new(tls)))
+        .raw_alpn(raw)
         .with_limits(|limits| limits.connections = args.max_connections)
         .with_transport(|transport| {
             if args.listen.ip().is_loopback() {

@@ -84,7 +84,7 @@ impl Connection {
     /// What keeps packets with new data from going out on the active path.
     fn path_blockers(&self) -> impl Iterator<Item = Blocker> {
         let amplification = self.side == Side::Server && self.paths.budget() < self.min_budget();
-        let congestion = self.recovery.send_budget() < u64::from(self.datagram_size);
+        let congestion = self.recovery.send_budget() < u64::from(self.paths.datagram_size());
         // It is set when the pacer refuses, and cleared when it is asked again.
         let now = self.now.unwrap_or_default();
         let pacer = self.timers.at(TimerId::Pacing).filter(|until| *until > now);

@@ -34,7 +34,7 @@ impl Connection {
             remote: route.remote,
             local: route.local,
             validated: self.paths.is_validated(),
-            mtu: self.datagram_size,
+            mtu: self.paths.datagram_size(),
             rtt: rtt.smoothed(),
             latest_rtt: rtt.latest(),
             min_rtt: rtt.min(),

@@ -201,6 +201,7 @@ fn an_address_that_is_not_proved() {
 fn datagrams() {
     let mut options = Options::default();
     options.client_limits.datagrams_out = 2;
+    options.client.datagram_size = 1400;
     let mut pair = Pair::connected(&options);
     let why = |pair: &Pair| pair.client.conn.why_blocked_datagrams();
     assert_eq!(why(&pair), [Blocker::Application]);
@@ -210,7 +211,8 @@ fn datagrams() {
     pair.client.conn.send_datagram(b"", b"second").unwrap();
     assert_eq!(why(&pair), [Blocker::SendBuffer]);
     // The path takes less than it did.
-    pair.client.conn.datagram_size -= 10;
+    assert!(pair.client.conn.paths.limit_mtu(1250));
+    pair.client.conn.on_mtu_change();
     assert_eq!(why(&pair), [Blocker::SendBuffer, Blocker::PathMtu]);
     pair.run();
     assert_eq!(why(&pair), [Blocker::Application]);

