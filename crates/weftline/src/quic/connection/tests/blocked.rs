@@ -221,8 +221,10 @@ fn datagrams() {
 
 #[test]
 fn a_peer_that_takes_no_datagrams() {
-    let mut server = TransportConfig::default();
-    server.datagrams = false;
+    let server = TransportConfig {
+        datagrams: false,
+        ..TransportConfig::default()
+    };
     let pair = Pair::connected(&Options {
         server,
         ..Options::default()
