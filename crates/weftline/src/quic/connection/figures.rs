@@ -76,6 +76,7 @@ const fn kind(frame: &SentFrame) -> FrameKind {
         SentFrame::PathResponse => FrameKind::PathResponse,
         SentFrame::HandshakeDone => FrameKind::HandshakeDone,
         SentFrame::Datagram => FrameKind::Datagram,
+        SentFrame::NewToken => FrameKind::NewToken,
         #[allow(unreachable_patterns, reason = "extensions bring more")]
         _ => FrameKind::Other,
     }
