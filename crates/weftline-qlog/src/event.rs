@@ -274,6 +274,9 @@ fn packet_data(packet: &Packet<'_>) -> Value {
         "raw": { "length": packet.len, "payload_length": packet.frames.len() },
         "frames": frames,
     });
+    if packet.mtu_probe {
+        data["is_mtu_probe_packet"] = true.into();
+    }
     if let Some(ecn) = packet.ecn {
         data["ecn"] = match ecn {
             Ecn::Ect0 => "ECT(0)",

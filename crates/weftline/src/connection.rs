@@ -1,6 +1,7 @@
 //! A connection: QUIC, HTTP/3 and WebTransport in one, and what an application does with it.
 //! Or QUIC alone: `raw`.
 
+mod blocked;
 pub mod raw;
 
 use alloc::{collections::VecDeque, string::ToString, vec::Vec};
@@ -18,6 +19,7 @@ use crate::{
     event::{ErrorSpace, Event},
     h3::{self, Fields, RequestHead, ResponseHead},
     quic::{self, FirstInitial, ReadFail, Route, Stats, WriteFail},
+    stats::PathStats,
     time::Instant,
     udp::{RecvMeta, Transmit},
     wire::{Dir, Side, StreamId, h3::error_code},
@@ -399,6 +401,11 @@ impl Connection {
         context: &[u8],
     ) -> Result<(), CryptoError> {
         self.quic.export_keying_material(out, label, context)
+    }
+
+    /// Figures of the path in use.
+    pub fn path_stats(&self) -> PathStats {
+        self.quic.path_stats()
     }
 
     /// Figures of the connection.

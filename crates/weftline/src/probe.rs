@@ -178,6 +178,9 @@ pub struct Packet<'a> {
     pub destination: Cid,
     /// How its datagram is marked.
     pub ecn: Option<Ecn>,
+    /// It tries whether the path takes datagrams of its size (RFC 8899); its loss is no congestion.
+    /// Not known of packets received.
+    pub mtu_probe: bool,
     /// The remote address of its path.
     pub remote: SocketAddr,
     /// What is in it.

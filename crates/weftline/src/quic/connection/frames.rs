@@ -54,6 +54,7 @@ impl Connection {
                 let fault = violation("a frame in a packet of the wrong type");
                 return Err(blame(fault, frame_type));
             }
+            self.count_received(&frame);
             seen.is_eliciting |= frame.is_ack_eliciting();
             seen.is_probing &= frame.is_probing();
             self.on_frame(now, arrival, packet, frame)

@@ -260,6 +260,7 @@ impl Connection {
         };
         self.check_nothing_left(SpaceId::Handshake)?;
         self.phase = self.phase.after(Step::Complete);
+        self.stats.handshake_time = self.stats.began.map(|began| now.saturating_since(began));
         self.handshake.read_level = Level::OneRtt;
         self.timers.clear(TimerId::Handshake);
         self.apply_peer_params(&params)?;

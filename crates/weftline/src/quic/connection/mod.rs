@@ -12,9 +12,11 @@ use core::{
     time::Duration,
 };
 
+mod blocked;
 mod close;
 mod commands;
 mod content;
+mod figures;
 mod frames;
 mod handshake;
 mod new_token;
@@ -51,6 +53,7 @@ use crate::{
     entropy::Entropy,
     event::{CloseReason, PathChange},
     probe::ProbeFactory,
+    stats::FrameCounts,
     time::Instant,
     wire::{Cid, ResetToken, Side},
 };
@@ -177,6 +180,24 @@ pub struct Stats {
     /// Datagrams (RFC 9221) of either direction that were dropped: for want of room here, or
     /// because they no longer fit a packet.
     pub datagrams_dropped: u64,
+    /// Frames sent, by type.
+    pub frames_sent: FrameCounts,
+    /// Frames received, by type.
+    pub frames_received: FrameCounts,
+    /// Bytes of stream data sent again.
+    pub bytes_resent: u64,
+    /// UDP datagrams sent.
+    pub udp_sent: u64,
+    /// UDP datagrams received.
+    pub udp_received: u64,
+    /// From the connection's beginning to the end of its handshake, once that was.
+    pub handshake_time: Option<Duration>,
+    /// Updates of the 1-RTT keys, of either side's making.
+    pub key_updates: u64,
+    /// How often there was something to send, and the congestion window was full.
+    pub blocked_by_congestion: u64,
+    /// How often there was something to send, and the pacer held it back.
+    pub blocked_by_pacer: u64,
     /// Probe timeouts in a row, since the peer last acknowledged something.
     pub pto_count: u32,
     /// Bytes of memory held for the peer or on its behalf, without what is the same for every
@@ -192,6 +213,14 @@ struct Counts {
     packets_sent: u64,
     packets_received: u64,
     packets_dropped: u64,
+    frames_sent: FrameCounts,
+    frames_received: FrameCounts,
+    udp_sent: u64,
+    udp_received: u64,
+    began: Option<Instant>,
+    handshake_time: Option<Duration>,
+    blocked_by_congestion: u64,
+    blocked_by_pacer: u64,
 }
 
 /// What a connection of either side is made from.

@@ -1,6 +1,11 @@
 //! Telling the probe, if there is one.
 
-use super::{Connection, Setup, packet::Draft, phase::Phase, receive::Arrival};
+use super::{
+    Connection, Setup,
+    packet::{Dispatch, Draft},
+    phase::Phase,
+    receive::Arrival,
+};
 use crate::{
     probe::{
         ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo, ProbeEvent,
@@ -163,7 +168,7 @@ impl Connection {
 
     /// A packet is about to be sealed.
     #[inline]
-    pub(super) fn tell_sent(&mut self, draft: &Draft, packet: &[u8], ect: bool) {
+    pub(super) fn tell_sent(&mut self, draft: &Draft, packet: &[u8], dispatch: Dispatch) {
         let (remote, destination) = (self.paths.route().remote, self.remote_cids.current());
         self.observer.tell(|| {
             let payload = draft.layout.payload_at..draft.end - draft.start;
@@ -172,7 +177,8 @@ impl Connection {
                 number: draft.number,
                 len: packet.len(),
                 destination,
-                ecn: ect.then_some(Ecn::Ect0),
+                ecn: dispatch.ect.then_some(Ecn::Ect0),
+                mtu_probe: dispatch.mtu_probe,
                 remote,
                 frames: Frames::new(packet.get(payload).unwrap_or_default()),
             })
@@ -195,6 +201,7 @@ impl Connection {
                 len: header.end,
                 destination: header.destination,
                 ecn: arrival.ecn,
+                mtu_probe: false,
                 remote: arrival.route.remote,
                 frames: Frames::new(payload),
             })

@@ -4,7 +4,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    Snapshot,
+    Snapshot, SpaceId,
     ecn::EcnValidator,
     pacer::{Pace, Pacer},
     rate::Delivery,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     quic::congestion::{Congestion, Controller, Sent, Start},
     time::Instant,
+    wire::frame::EcnCounts,
 };
 
 /// Names a path in what is remembered of sent packets. Numbers wrap around; no two paths that
@@ -99,6 +100,11 @@ impl PathState {
 
     pub(crate) fn in_slow_start(&self) -> bool {
         self.controller.in_slow_start()
+    }
+
+    /// How the peer says our 1-RTT packets arrived.
+    pub(crate) fn ecn_reported(&self) -> EcnCounts {
+        self.ecn.reported(SpaceId::Data)
     }
 
     /// Whether packets may be marked ECT(0).

@@ -27,6 +27,7 @@ pub use self::change::{ReadFail, WriteFail};
 pub(crate) use self::change::{StreamChange, StreamParams};
 
 pub(crate) mod assembler;
+mod blocked;
 mod change;
 pub(super) mod codec;
 mod credit;
@@ -71,6 +72,8 @@ pub(crate) struct Streams {
     /// Streams that wait to write until the connection's buffer has room.
     waiting: VecDeque<StreamId>,
     counted: Counted,
+    /// Bytes of data sent again.
+    resent: u64,
 }
 
 /// The limits of one side that stay the same.
@@ -129,6 +132,7 @@ impl Streams {
             changes: VecDeque::new(),
             waiting: VecDeque::new(),
             counted: Counted::default(),
+            resent: 0,
         }
     }
 
@@ -335,6 +339,11 @@ impl Streams {
     pub(crate) fn buffered_on(&self, id: StreamId) -> u64 {
         let stream = self.table.find(id).and_then(|slot| self.table.get(slot));
         stream.map_or(0, |stream| stream.counted.buffered)
+    }
+
+    /// Bytes of data sent again, over all streams.
+    pub(crate) fn resent(&self) -> u64 {
+        self.resent
     }
 
     /// What happened since the last call.

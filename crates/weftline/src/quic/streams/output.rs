@@ -58,7 +58,12 @@ impl Streams {
                 self.send_credit.consume(len.unwrap_or(0));
                 len.is_some()
             } else {
-                send.write_resend(id, w, sent)
+                let fits = send.write_resend(id, w, sent);
+                if let Some(SentFrame::Stream { len, .. }) = sent.as_slice().last().filter(|_| fits)
+                {
+                    self.resent += u64::from(*len);
+                }
+                fits
             };
             if fits && fresh {
                 self.fresh.end_turn(slot, places.fresh);

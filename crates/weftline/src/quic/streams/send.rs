@@ -142,6 +142,11 @@ impl Send {
         self.buffer.has_lost() || self.wants_bare_fin()
     }
 
+    /// Whether there is data that was never sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.buffer.unsent() > 0
+    }
+
     /// Whether data wants to be sent for the first time, and the stream's credit allows it.
     pub(super) fn wants_fresh(&self) -> bool {
         self.buffer.unsent() > 0 && self.credit.available() > 0

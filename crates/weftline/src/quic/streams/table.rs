@@ -170,6 +170,11 @@ impl Opened {
         Some(self.count - 1)
     }
 
+    /// Whether one more may be opened.
+    pub(super) const fn is_allowed(&self) -> bool {
+        self.count < self.limit
+    }
+
     /// The peer's limit, which never goes down (RFC 9000, section 4.6). Gives whether someone
     /// waited for it.
     pub(super) fn raise(&mut self, limit: u64) -> bool {
