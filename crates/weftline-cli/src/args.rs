@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Bench(Box<BenchArgs>),
     /// Make a development certificate that browsers accept by its hash
     Cert(CertArgs),
+    /// Say in short what a qlog file tells of a connection
+    Qlog(QlogArgs),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +77,8 @@ pub(crate) struct ServeArgs {
     /// Allow the development certificate on an address others can reach
     #[arg(long)]
     pub(crate) allow_dev_cert: bool,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +109,8 @@ pub(crate) struct ConnectArgs {
     pub(crate) datagram: Vec<String>,
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
     /// One JSON object per line on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -122,6 +128,8 @@ pub(crate) struct GetArgs {
     pub(crate) trust: TrustArgs,
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -155,6 +163,8 @@ pub(crate) struct BenchArgs {
     /// The figures as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
@@ -204,6 +214,27 @@ pub(crate) struct CertArgs {
     /// Overwrite files that are there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QlogArgs {
+    /// The file, as --qlog-dir makes them
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is logged of connections.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct LogArgs {
+    /// Write a qlog file for each connection into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) qlog_dir: Option<PathBuf>,
+    /// Append TLS secrets to this file, for packet analysers; SSLKEYLOGFILE does the same
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keylog: Option<PathBuf>,
 }
 
 /// Whom to trust; the system's certificate authorities when nothing is given.

@@ -7,8 +7,10 @@ mod cert;
 mod client;
 mod failure;
 mod link;
+mod logs;
 mod output;
 mod pattern;
+mod qlog;
 mod serve;
 
 use std::{
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Get(args) => run(Builder::new_current_thread(), client::get(*args)),
         Command::Bench(args) => run(Builder::new_multi_thread(), client::bench(*args)),
         Command::Cert(args) => cert::run(&args),
+        Command::Qlog(args) => qlog::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

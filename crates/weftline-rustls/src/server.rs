@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     error::{Source, TlsConfigError},
     identity::{self, Identity},
+    keylog::FileLog,
     keys::quic_version,
     provider::{RingProvider, crypto_provider},
     session::RustlsSession,
@@ -38,6 +39,7 @@ pub struct ServerTlsBuilder {
     client_ca: Option<ClientCa>,
     clock: Clock,
     key_log: bool,
+    key_log_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +63,7 @@ impl ServerTls {
             client_ca: None,
             clock: Clock::system(),
             key_log: false,
+            key_log_file: None,
         }
     }
 
@@ -113,6 +116,14 @@ impl ServerTlsBuilder {
         self
     }
 
+    /// Appends TLS secrets to this file, for packet analysers, whatever the environment says.
+    /// Whoever reads that file reads the connections.
+    #[must_use]
+    pub fn key_log_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_log_file = Some(path.into());
+        self
+    }
+
     /// Reads files and checks everything.
     ///
     /// # Errors
@@ -143,7 +154,11 @@ impl ServerTlsBuilder {
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as _);
         config.max_early_data_size = 0;
-        if self.key_log {
+        if let Some(path) = self.key_log_file {
+            let log = FileLog::open(&path);
+            let log = log.map_err(|error| TlsConfigError::KeyLog { path, error })?;
+            config.key_log = Arc::new(log);
+        } else if self.key_log {
             config.key_log = Arc::new(KeyLogFile::new());
         }
         Ok(ServerTls {

@@ -443,7 +443,7 @@ impl Connection {
     ) -> Result<Self, ConnectError> {
         let grease = entropy.public_u64();
         let alpn = config.protocols.names();
-        let setup = setup(
+        let mut setup = setup(
             &config.transport,
             &config.limits,
             &alpn,
@@ -451,6 +451,8 @@ impl Connection {
             reset_key,
             entropy,
         );
+        setup.now = now;
+        setup.probe = config.probe.as_deref();
         let quic = quic::Connection::new_client(setup, &config.crypto, name).map_err(|error| {
             ConnectError::Tls {
                 name: name.to_string(),
@@ -485,6 +487,8 @@ impl Connection {
             entropy,
         );
         setup.local = meta.to;
+        setup.now = now;
+        setup.probe = config.probe.as_deref();
         let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
         let mut connection = Self::new(now, quic, wt, &config.limits, grease);
@@ -674,6 +678,8 @@ fn setup<'a>(
         local: None,
         reset_key: *reset_key,
         entropy,
+        now: Instant::ZERO,
+        probe: None,
     }
 }
 

@@ -83,6 +83,7 @@ pub mod entropy;
 pub mod error;
 pub mod event;
 pub mod h3;
+pub mod probe;
 mod quic;
 pub mod time;
 pub mod udp;

@@ -18,26 +18,27 @@ use weftline_rustls::ClientTls;
 use weftline_tokio::{Connection, Dialect, Endpoint, Target};
 
 use crate::{
-    args::{BenchArgs, ConnectArgs, GetArgs, TrustArgs},
+    args::{BenchArgs, ConnectArgs, GetArgs, LogArgs, TrustArgs},
     failure::Failure,
     link::RAW_BENCH,
+    logs::Logs,
 };
 
 /// `weftline connect`.
 pub(crate) async fn connect(args: ConnectArgs) -> Result<(), Failure> {
-    let client = Client::new()?;
+    let client = Client::new(&args.logs)?;
     client.finish(connect::run(&client, &args)).await
 }
 
 /// `weftline get`.
 pub(crate) async fn get(args: GetArgs) -> Result<(), Failure> {
-    let client = Client::new()?;
+    let client = Client::new(&args.logs)?;
     client.finish(get::run(&client, &args)).await
 }
 
 /// `weftline bench`.
 pub(crate) async fn bench(args: BenchArgs) -> Result<(), Failure> {
-    let client = Client::new()?;
+    let client = Client::new(&args.logs)?;
     client.finish(bench::run(&client, &args)).await
 }
 
@@ -45,6 +46,7 @@ pub(crate) async fn bench(args: BenchArgs) -> Result<(), Failure> {
 #[derive(Clone)]
 struct Client {
     endpoint: Endpoint,
+    logs: Logs,
 }
 
 /// When everything up to the first answer must have happened.
@@ -74,10 +76,11 @@ impl Setup {
 }
 
 impl Client {
-    fn new() -> Result<Self, Failure> {
+    fn new(logs: &LogArgs) -> Result<Self, Failure> {
+        let logs = Logs::new(logs)?;
         let endpoint = Endpoint::client()
             .map_err(|error| Failure::new(format!("cannot open a UDP socket: {error}")))?;
-        Ok(Self { endpoint })
+        Ok(Self { endpoint, logs })
     }
 
     /// Does `work` unless interrupted, and takes leave of the server either way.
@@ -89,6 +92,7 @@ impl Client {
         self.endpoint.close(H3_NO_ERROR, "");
         // A server that does not hear of it will notice by itself.
         let _ = timeout(GOODBYE, self.endpoint.wait_idle()).await;
+        self.logs.report();
         result
     }
 
@@ -99,7 +103,9 @@ impl Client {
         dialects: &'static [Dialect],
         setup: Setup,
     ) -> Result<Connection, Failure> {
-        let config = config(trust, setup.patience, |builder| builder.dialects(dialects))?;
+        let config = config(trust, &self.logs, setup.patience, |builder| {
+            builder.dialects(dialects)
+        })?;
         self.connect_with(target, trust, config, setup).await
     }
 
@@ -111,7 +117,7 @@ impl Client {
         raw: bool,
         setup: Setup,
     ) -> Result<Connection, Failure> {
-        let config = config(trust, setup.patience, |builder| match raw {
+        let config = config(trust, &self.logs, setup.patience, |builder| match raw {
             true => builder.raw_alpn([RAW_BENCH]),
             false => builder,
         })?;
@@ -137,10 +143,15 @@ impl Client {
 
 fn config(
     trust: &TrustArgs,
+    logs: &Logs,
     patience: Duration,
     change: impl FnOnce(Builder<dyn ClientProvider>) -> Builder<dyn ClientProvider>,
 ) -> Result<Arc<ClientConfig>, Failure> {
     let tls = ClientTls::builder().key_log_from_env();
+    let tls = match logs.keylog() {
+        Some(file) => tls.key_log_file(file),
+        None => tls,
+    };
     let tls = match (trust.cert_hash, &trust.ca) {
         (Some(hash), _) => tls.certificate_hashes(vec![hash]),
         (None, Some(file)) => tls.ca_file(file),
@@ -150,7 +161,7 @@ fn config(
     let tls = tls
         .build()
         .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?;
-    let config = change(ClientConfig::builder(Arc::new(tls)))
+    let config = change(logs.watch(ClientConfig::builder(Arc::new(tls))))
         .with_limits(|limits| {
             // `--timeout` decides, whether it is shorter or longer.
             limits.handshake_timeout = patience + GRACE;

@@ -27,6 +27,7 @@ use crate::{
     cert,
     failure::Failure,
     link::Link,
+    logs::Logs,
     output::{Format, closer_name, print},
 };
 use log::Log;
@@ -58,7 +59,8 @@ enum Stage {
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let credentials = setup::credentials(&args)?;
-    let endpoint = setup::endpoint(&args, &credentials)?;
+    let logs = Logs::new(&args.logs)?;
+    let endpoint = setup::endpoint(&args, &credentials, &logs)?;
     let web = setup::web(&args).await?;
     let url = setup::url(endpoint.local_addr());
     let web_url = match &web {
@@ -89,6 +91,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         paging.abort();
     }
     server.log.finish();
+    logs.report();
     result
 }
 

@@ -14,6 +14,7 @@ pub use transport::TransportConfig;
 use crate::{
     crypto::{ClientProvider, ServerProvider, Version},
     error::ConfigError,
+    probe::ProbeFactory,
     wire::varint,
     wt::Dialect,
 };
@@ -26,6 +27,7 @@ pub struct ServerConfig {
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
     pub(crate) protocols: Protocols,
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What a client opens a connection with.
@@ -36,6 +38,7 @@ pub struct ClientConfig {
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
     pub(crate) protocols: Protocols,
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What an endpoint is built with.
@@ -54,6 +57,7 @@ pub struct Builder<P: ?Sized> {
     limits: Limits,
     dialects: &'static [Dialect],
     protocols: Protocols,
+    probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 impl ServerConfig {
@@ -106,6 +110,7 @@ impl<P: ?Sized> Builder<P> {
             limits: Limits::default(),
             dialects: Dialect::ALL,
             protocols: Protocols::default(),
+            probe: None,
         }
     }
 
@@ -149,6 +154,12 @@ impl<P: ?Sized> Builder<P> {
         self.protocols.raw = names.into_iter().map(Into::into).collect();
     }
 
+    /// Has this make a probe for every connection, which sees what happens on it. None by default.
+    pub fn probe(mut self, factory: Arc<dyn ProbeFactory>) -> Self {
+        self.probe = Some(factory);
+        self
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let Limits {
             streams_bidi,
@@ -182,6 +193,12 @@ impl<P: ?Sized> Builder<P> {
         range(
             "transport.datagram_size",
             self.transport.datagram_size.into(),
+            1200,
+            65_527,
+        )?;
+        range(
+            "transport.datagram_size_max",
+            self.transport.datagram_size_max.into(),
             1200,
             65_527,
         )?;
@@ -227,6 +244,7 @@ impl Builder<dyn ServerProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         } = self;
         Ok(ServerConfig {
             crypto,
@@ -234,6 +252,7 @@ impl Builder<dyn ServerProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         })
     }
 }
@@ -255,6 +274,7 @@ impl Builder<dyn ClientProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         } = self;
         Ok(ClientConfig {
             crypto,
@@ -262,6 +282,7 @@ impl Builder<dyn ClientProvider> {
             limits,
             dialects,
             protocols,
+            probe,
         })
     }
 }

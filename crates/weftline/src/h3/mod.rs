@@ -36,6 +36,7 @@ use crate::{
     config::Limits,
     error::{Fault, RequestError},
     event::CloseReason,
+    probe::{Owner, ProbeEvent},
     quic::{self, ReadFail, StreamChange, WriteFail},
     wire::{
         Dir, Side, StreamId,
@@ -128,6 +129,7 @@ pub(crate) struct Layer {
     datagrams: bool,
     connected: bool,
     control: LocalControl,
+    settings: Settings,
     peer_settings: Option<Settings>,
     /// The streams that the peer may open only once, and did.
     seen: Critical<bool>,
@@ -196,6 +198,7 @@ impl Layer {
             datagrams: is_on(settings::H3_DATAGRAM),
             connected: false,
             control,
+            settings: ours,
             peer_settings: None,
             seen: Critical::default(),
             streams: BTreeMap::new(),
@@ -217,6 +220,7 @@ impl Layer {
             quic::Change::Connected => {
                 self.connected = true;
                 self.control.flush(quic);
+                quic.tell_probe(|| ProbeEvent::Settings(Owner::Local, &self.settings));
                 self.changes.push_back(Change::Connected);
             }
             quic::Change::Confirmed => self.changes.push_back(Change::Confirmed),

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::Fault,
+    probe::{Owner, ProbeEvent},
     quic::{self, ReadFail, StreamChange},
     wire::{
         Dir, Side, StreamId,
@@ -283,6 +284,7 @@ impl Layer {
         {
             match event {
                 ControlEvent::Settings(settings) => {
+                    quic.tell_probe(|| ProbeEvent::Settings(Owner::Remote, &settings));
                     self.peer_settings = Some(settings);
                     self.changes.push_back(Change::Settings);
                 }

@@ -6,6 +6,7 @@ pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod crypto_stream;
 pub(crate) mod datagrams;
+pub(crate) mod observer;
 pub(crate) mod path;
 pub(crate) mod random;
 pub(crate) mod ranges;

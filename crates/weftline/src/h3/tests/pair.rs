@@ -378,6 +378,8 @@ fn setup<'a>(
         local: None,
         reset_key: [9; 32],
         entropy,
+        now: Instant::ZERO,
+        probe: None,
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Connection, DatagramFail, Stats, phase::Phase};
 use crate::quic::StreamChange;
 use crate::{
     crypto::{CryptoError, TAG_LEN, Version},
+    probe::StreamState,
     quic::{ReadFail, WriteFail, datagrams::Full},
     wire::{Dir, Side, StreamId, frame::data_that_fits, params::TransportParameters},
 };
@@ -20,7 +21,9 @@ impl Connection {
         if !self.phase.is_open() {
             return None;
         }
-        self.streams.open(dir)
+        let id = self.streams.open(dir)?;
+        self.tell_stream_state(id, StreamState::Open);
+        Some(id)
     }
 
     pub(crate) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteFail> {
@@ -47,7 +50,9 @@ impl Connection {
 
     /// Nothing happens to a stream that is gone.
     pub(crate) fn reset(&mut self, id: StreamId, code: u64) {
-        let _ = self.streams.reset(id, code);
+        if self.streams.reset(id, code).is_ok() {
+            self.tell_stream_state(id, StreamState::Reset);
+        }
     }
 
     /// Like [`Self::reset`], but the first `reliable` bytes are delivered all the same if the peer
@@ -58,7 +63,9 @@ impl Connection {
             true => reliable,
             false => 0,
         };
-        let _ = self.streams.reset_at(id, code, reliable);
+        if self.streams.reset_at(id, code, reliable).is_ok() {
+            self.tell_stream_state(id, StreamState::Reset);
+        }
     }
 
     /// Nothing happens to a stream that is gone.
@@ -153,9 +160,13 @@ impl Connection {
     pub(crate) fn max_datagram_len(&self) -> Option<usize> {
         let frame_max = self.peer_params()?.max_datagram_frame_size;
         let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX);
+        data_that_fits(self.packet_room().min(frame_max).checked_sub(1)?)
+    }
+
+    /// Bytes of frames that a 1-RTT packet has room for, alone in a datagram of full size.
+    pub(super) fn packet_room(&self) -> usize {
         let header = 1 + self.remote_cids.current().len() + MAX_NUMBER_LEN;
-        let room = usize::from(self.datagram_size).saturating_sub(header + TAG_LEN);
-        data_that_fits(room.min(frame_max).checked_sub(1)?)
+        usize::from(self.paths.datagram_size()).saturating_sub(header + TAG_LEN)
     }
 
     fn check_open(&self) -> Result<(), WriteFail> {

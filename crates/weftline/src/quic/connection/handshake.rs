@@ -262,10 +262,8 @@ impl Connection {
         let max_ack_delay = Duration::from_millis(params.max_ack_delay_ms.into());
         self.recovery.set_peer_max_ack_delay(max_ack_delay);
         let largest = u16::try_from(params.max_udp_payload_size).unwrap_or(u16::MAX);
-        if largest < self.datagram_size {
-            self.datagram_size = largest;
-            let path = self.recovery.active().id();
-            self.recovery.on_mtu_update(path, largest);
+        if self.paths.limit_mtu(largest) {
+            self.on_mtu_change();
         }
         self.local_cids
             .set_peer_limit(params.active_connection_id_limit);

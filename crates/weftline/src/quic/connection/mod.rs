@@ -17,23 +17,26 @@ mod commands;
 mod content;
 mod frames;
 mod handshake;
+mod observe;
 mod packet;
+mod paths;
 mod phase;
 mod receive;
 mod timers;
 mod transmit;
 mod version;
 
+pub(crate) use self::phase::Phase;
 use self::{
-    close::Close, handshake::Handshake, phase::Phase, receive::Held, timers::Timers,
-    version::Negotiation,
+    close::Close, handshake::Handshake, receive::Held, timers::Timers, version::Negotiation,
 };
 use super::{
     StreamChange,
     cids::{LocalCids, RemoteCids},
     congestion::NewReno,
     datagrams::Datagrams,
-    path::{self, Paths},
+    observer::Observer,
+    path::{self, Mtu, Paths},
     random::Random,
     recovery::{Outcome, Recovery, RecoveryConfig, SpaceId},
     space::{Space, SpaceKeys},
@@ -44,6 +47,7 @@ use crate::{
     crypto::{ClientProvider, Provider, ServerProvider, Session, TlsError, Version},
     entropy::Entropy,
     event::CloseReason,
+    probe::ProbeFactory,
     time::Instant,
     wire::{Cid, ResetToken, Side},
 };
@@ -71,8 +75,6 @@ pub(crate) struct Connection {
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
-    /// Size of the UDP payloads we send.
-    datagram_size: u16,
     /// The peer's connection ID for us in its latest packet.
     used_cid: Cid,
     /// An ack-eliciting packet was sent since the last packet was received.
@@ -87,6 +89,7 @@ pub(crate) struct Connection {
     changes: VecDeque<Change>,
     routes: VecDeque<Route>,
     stats: Counts,
+    observer: Observer,
     // Kept for their memory.
     outcome: Outcome,
     crypto_out: Vec<u8>,
@@ -187,6 +190,9 @@ pub(crate) struct Setup<'a> {
     /// From which our stateless reset tokens follow.
     pub(crate) reset_key: [u8; 32],
     pub(crate) entropy: &'a mut dyn Entropy,
+    /// The time, and who wants to see what happens.
+    pub(crate) now: Instant,
+    pub(crate) probe: Option<&'a dyn ProbeFactory>,
 }
 
 /// What a server knows of a client from its first Initial packet, and from the token in it.
@@ -236,6 +242,7 @@ impl Connection {
             None,
             &mut random,
         );
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(version, server_name, setup.alpn, params)?;
         let negotiation = Negotiation::of_client(version, &setup, crypto, server_name);
         let handshake = Handshake::new(local_cid, original, None, negotiation);
@@ -249,6 +256,7 @@ impl Connection {
             handshake,
             streams,
         );
+        connection.start_probe(&setup, original, told.as_deref());
         if let Err(fault) = connection.advance_handshake(Instant::ZERO) {
             connection.fail(fault);
         }
@@ -279,6 +287,7 @@ impl Connection {
             Some(server),
             &mut random,
         );
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(first.version, setup.alpn, params)?;
         let handshake = Handshake::new(
             local_cid,
@@ -299,6 +308,7 @@ impl Connection {
         if first.is_validated {
             connection.paths.set_validated();
         }
+        connection.start_probe(&setup, first.original, told.as_deref());
         Ok(connection)
     }
 
@@ -324,6 +334,7 @@ impl Connection {
         let [initial, ..] = &mut spaces;
         initial.keys = SpaceKeys::Level(provider.initial_keys(version, &original_cid, side));
         let datagram_size = config.datagram_size;
+        let mtu = Mtu::new(datagram_size, config.datagram_size_max);
         let recovery = Recovery::new(
             Instant::ZERO,
             RecoveryConfig {
@@ -355,7 +366,7 @@ impl Connection {
             recovery,
             streams,
             datagrams: Datagrams::new(&limits),
-            paths: Paths::new(route, side == Side::Client, limits.path_responses),
+            paths: Paths::new(route, side == Side::Client, mtu, limits.path_responses),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),
@@ -363,7 +374,6 @@ impl Connection {
                 limits.pending_retirements,
             ),
             timers: Timers::default(),
-            datagram_size,
             used_cid: original_cid,
             sent_since_heard: false,
             has_new_keys: false,
@@ -373,6 +383,7 @@ impl Connection {
             changes: VecDeque::new(),
             routes,
             stats: Counts::default(),
+            observer: Observer::default(),
             outcome: Outcome::default(),
             crypto_out: Vec::new(),
             handshake,
@@ -397,7 +408,9 @@ impl Connection {
         if let Some(change) = self.changes.pop_front() {
             return Some(change);
         }
-        self.streams.next_change().map(Change::Stream)
+        let change = self.streams.next_change()?;
+        self.tell_stream(change);
+        Some(Change::Stream(change))
     }
 
     /// How the connection ended, once.

@@ -9,6 +9,7 @@ use crate::{
     crypto::phase::{OpenError, Slot},
     error::{Fault, TransportCode},
     event::ClosedBy,
+    probe::DropTrigger,
     quic::{cids::RemoteCids, path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
     time::Instant,
     udp::{Ecn, RecvMeta},
@@ -74,6 +75,7 @@ impl Connection {
         }
         self.open_held(now);
         self.update_amplification();
+        self.observe();
     }
 
     /// A datagram came that ends in the token in use (see [`Route::AddResetToken`]): the peer lost
@@ -111,7 +113,10 @@ impl Connection {
                     self.on_version_negotiation(now, &packet);
                     break;
                 }
-                Err(_) => break,
+                Err(_) => {
+                    self.drop_packet(None, rest.len(), DropTrigger::Malformed);
+                    break;
+                }
             };
             // RFC 9000, section 12.2: one datagram is for one connection.
             if *destination.get_or_insert(header.destination) != header.destination {
@@ -135,18 +140,22 @@ impl Connection {
         packet: &mut [u8],
     ) -> bool {
         let Some(id) = self.space_of(header, packet) else {
-            self.stats.packets_dropped += 1;
+            self.drop_packet(
+                Some(header.packet_type),
+                packet.len(),
+                DropTrigger::Unwanted,
+            );
             return false;
         };
         match self.space(id).keys {
             SpaceKeys::Awaited => {
-                self.hold(arrival, packet);
+                self.hold(arrival, header, packet);
                 return false;
             }
             // A server must not read 1-RTT data before the handshake is complete (RFC 9001,
             // section 5.7).
             SpaceKeys::Phases(_) if self.phase == Phase::Handshaking => {
-                self.hold(arrival, packet);
+                self.hold(arrival, header, packet);
                 return false;
             }
             SpaceKeys::Level(_) | SpaceKeys::Phases(_) | SpaceKeys::Discarded => {}
@@ -157,10 +166,15 @@ impl Connection {
                 if let Err(fault) = result {
                     self.fail(fault);
                 }
+                self.observe();
                 true
             }
             Ok(None) => {
-                self.stats.packets_dropped += 1;
+                let trigger = match self.space(id).keys {
+                    SpaceKeys::Discarded => DropTrigger::KeyUnavailable,
+                    _ => DropTrigger::Undecryptable,
+                };
+                self.drop_packet(Some(header.packet_type), header.end, trigger);
                 false
             }
             Err(fault) => {
@@ -202,7 +216,7 @@ impl Connection {
 
     /// Keeps a packet until its keys arrive. Whoever sends it may be nobody we know, so its length
     /// matters, too.
-    fn hold(&mut self, arrival: &Arrival, packet: &[u8]) {
+    fn hold(&mut self, arrival: &Arrival, header: &ProtectedHeader, packet: &[u8]) {
         let max = self.limits.undecryptable_datagrams;
         let bytes = self.held_bytes().saturating_add(packet.len());
         if self.held.len() < max && bytes <= max.saturating_mul(USUAL_DATAGRAM) {
@@ -210,6 +224,10 @@ impl Connection {
                 arrival: *arrival,
                 packet: packet.to_vec(),
             });
+            self.tell_held(header);
+        } else {
+            let trigger = DropTrigger::KeyUnavailable;
+            self.drop_packet(Some(header.packet_type), header.end, trigger);
         }
     }
 
@@ -295,10 +313,11 @@ impl Connection {
     ) -> Result<(), Fault> {
         let id = packet.id;
         if self.space(id).acks.is_duplicate(packet.number) {
-            self.stats.packets_dropped += 1;
+            self.drop_packet(Some(header.packet_type), header.end, DropTrigger::Duplicate);
             return Ok(());
         }
         self.stats.packets_received += 1;
+        self.tell_received(arrival, header, packet.number, payload);
         if self.handshake.peer_cid.is_none() {
             // The server chose its ID (RFC 9000, section 7.2).
             self.handshake.peer_cid = Some(header.source);
@@ -348,6 +367,7 @@ impl Connection {
         );
         if change != path::Change::Port {
             self.recovery.on_path_change(now);
+            self.on_mtu_change();
         }
         // A peer that took a new ID does not want to be recognised by ours (RFC 9000, section
         // 9.5).

@@ -73,11 +73,13 @@ impl Connection {
             self.timers.set(TimerId::Handshake, Some(deadline));
             self.restart_idle_timer(now);
             self.streams.set_now(now);
+            self.observer.set_now(now);
             return now;
         };
         let now = now.max(last);
         self.now = Some(now);
         self.streams.set_now(now);
+        self.observer.set_now(now);
         self.start_close_timer(now);
         now
     }
@@ -85,6 +87,11 @@ impl Connection {
     /// The time is `now`: does what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
+        self.do_what_is_due(now);
+        self.observe();
+    }
+
+    fn do_what_is_due(&mut self, now: Instant) {
         if !self.phase.is_open() {
             self.on_close_timeout(now);
             return;
@@ -150,7 +157,10 @@ impl Connection {
     fn on_path_timeout(&mut self, now: Instant) {
         match self.paths.handle_timeout(now) {
             path::Expiry::None => {}
-            path::Expiry::Reverted => self.recovery.on_path_change(now),
+            path::Expiry::Reverted => {
+                self.recovery.on_path_change(now);
+                self.on_mtu_change();
+            }
             // RFC 9000, section 9.3.2.
             path::Expiry::NoPath => self.on_silence("the peer is at no address that we know"),
         }

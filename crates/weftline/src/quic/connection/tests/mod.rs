@@ -5,6 +5,8 @@ mod handshake;
 mod keys;
 mod lifecycle;
 mod limits;
+mod mtu;
 mod pair;
 mod paths;
+mod probe;
 mod versions;

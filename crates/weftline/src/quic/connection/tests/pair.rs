@@ -21,6 +21,7 @@ use crate::{
         null::{NullClient, NullServer},
     },
     entropy::SeededEntropy,
+    probe::ProbeFactory,
     quic::{StreamChange, streams::ReadFail},
     udp::{RecvMeta, Transmit},
     wire::{Cid, Side, StreamId, packet::Invariant},
@@ -37,19 +38,27 @@ pub(super) struct Options {
     pub(super) server_crypto: NullServer,
     pub(super) seed: u64,
     pub(super) latency: Duration,
+    /// For both ends.
+    pub(super) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
+/// Datagrams keep their size, so that tests can count on it; `mtu` has its own.
 impl Default for Options {
     fn default() -> Self {
+        let transport = TransportConfig {
+            datagram_size_max: 1200,
+            ..TransportConfig::default()
+        };
         Self {
-            client: TransportConfig::default(),
-            server: TransportConfig::default(),
+            client: transport.clone(),
+            server: transport,
             client_limits: Limits::default(),
             server_limits: Limits::default(),
             client_crypto: NullClient::insecure(),
             server_crypto: NullServer::insecure(),
             seed: 1,
             latency: Duration::from_millis(10),
+            probe: None,
         }
     }
 }
@@ -111,6 +120,8 @@ pub(super) fn client(options: &Options) -> Connection {
         local: None,
         reset_key: RESET_KEY,
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: options.probe.as_deref(),
     };
     let crypto: Arc<dyn ClientProvider> = Arc::new(options.client_crypto);
     Connection::new_client(setup, &crypto, "example.org").unwrap()
@@ -126,6 +137,8 @@ pub(super) fn server(options: &Options, first: &FirstInitial) -> Connection {
         local: None,
         reset_key: RESET_KEY,
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: options.probe.as_deref(),
     };
     Connection::new_server(setup, &options.server_crypto, first).unwrap()
 }
