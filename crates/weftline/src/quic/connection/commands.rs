@@ -74,7 +74,25 @@ impl Connection {
     }
 
     pub(crate) fn set_priority(&mut self, id: StreamId, priority: i32) {
-        self.streams.set_priority(id, priority);
+        self.streams.set_rank(id, |rank| rank.priority = priority);
+    }
+
+    pub(crate) fn set_send_group(&mut self, id: StreamId, group: u32) {
+        self.streams.set_rank(id, |rank| rank.group = group);
+    }
+
+    pub(crate) fn set_send_order(&mut self, id: StreamId, order: i64) {
+        self.streams.set_rank(id, |rank| rank.order = order);
+    }
+
+    /// Has [`StreamChange::BufferLow`] tell, once, when no more than this much is buffered.
+    pub(crate) fn set_low_water(&mut self, id: StreamId, bytes: u64) {
+        self.streams.set_low_water(id, bytes);
+    }
+
+    /// Has [`StreamChange::Writable`] tell of room.
+    pub(crate) fn want_room(&mut self, id: StreamId) {
+        self.streams.want_room(id);
     }
 
     pub(crate) fn read(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, ReadFail> {

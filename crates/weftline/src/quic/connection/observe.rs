@@ -248,6 +248,7 @@ impl Connection {
             StreamChange::Closed { id, .. } => (id, StreamState::Closed),
             StreamChange::Readable(_)
             | StreamChange::Writable(_)
+            | StreamChange::BufferLow(_)
             | StreamChange::Available(_)
             | StreamChange::Received(_) => return,
         };

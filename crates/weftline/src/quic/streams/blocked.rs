@@ -24,14 +24,13 @@ impl Streams {
         let send = stream.send.as_ref()?;
         let wants_fresh = send.wants_fresh();
         let has_unsent = send.has_unsent();
-        let credit = match stream.priority {
+        let credit = match stream.rank.priority {
             URGENT => self.send_credit.available(),
             _ => self.send_credit.ordinary(),
         };
         Some(HeldBack {
             is_idle: !has_unsent && !send.wants_resend(),
-            buffer_full: send.check_open().is_ok()
-                && self.room(send.buffered(), stream.priority) == 0,
+            buffer_full: send.check_open().is_ok() && self.room(send, stream.rank) == 0,
             stream_credit: has_unsent && !wants_fresh,
             connection_credit: wants_fresh && credit == 0,
         })
