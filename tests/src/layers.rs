@@ -113,6 +113,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "crypto",
             "error::ConfigError",
             "probe",
+            "quic::congestion",
             "wire",
             "wt::Dialect",
         ],

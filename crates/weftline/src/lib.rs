@@ -97,7 +97,7 @@ pub use connection::{Connection, raw};
 pub use endpoint::{ConnId, DropReason, Endpoint, Incoming, IncomingId, Received};
 pub use entropy::Entropy;
 pub use event::Event;
-pub use quic::Stats;
+pub use quic::{Stats, congestion};
 pub use stats::PathStats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};

@@ -3,7 +3,7 @@
 use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
-use crate::crypto::Version;
+use crate::{congestion::Congestion, crypto::Version};
 
 /// How a connection behaves. Bounds on what a peer may use are in [`Limits`](super::Limits).
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct TransportConfig {
     pub max_ack_delay: Duration,
     /// Round-trip time assumed before the first sample (RFC 9002, section 6.2.2).
     pub initial_rtt: Duration,
+    /// What decides how much may be in flight on each path; CUBIC by default.
+    pub congestion: Congestion,
     /// Size of the UDP payloads we send on a path that nothing is known of: 1200, or more where
     /// every path of yours carries more.
     pub datagram_size: u16,
@@ -40,6 +42,7 @@ impl Default for TransportConfig {
             keep_alive: None,
             max_ack_delay: Duration::from_millis(25),
             initial_rtt: Duration::from_millis(333),
+            congestion: Congestion::default(),
             datagram_size: 1200,
             datagram_size_max: 1452,
             datagrams: true,

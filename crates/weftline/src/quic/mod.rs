@@ -2,7 +2,7 @@
 
 pub(crate) mod acks;
 pub(crate) mod cids;
-pub(crate) mod congestion;
+pub mod congestion;
 pub(crate) mod connection;
 pub(crate) mod crypto_stream;
 pub(crate) mod datagrams;

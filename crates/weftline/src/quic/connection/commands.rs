@@ -236,6 +236,7 @@ impl Connection {
             packets_received: self.stats.packets_received,
             packets_dropped: self.stats.packets_dropped,
             packets_lost: self.recovery.lost_packets(),
+            packets_late: self.recovery.late_packets(),
             datagrams_dropped: self.datagrams.dropped_in() + self.datagrams.dropped_out(),
             frames_sent: self.stats.frames_sent,
             frames_received: self.stats.frames_received,

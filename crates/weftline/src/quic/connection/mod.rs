@@ -36,7 +36,6 @@ use self::{
 use super::{
     StreamChange,
     cids::{LocalCids, RemoteCids},
-    congestion::NewReno,
     datagrams::Datagrams,
     observer::Observer,
     path::{self, Mtu, Paths},
@@ -168,6 +167,8 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Packets declared lost that arrived after all: they were late.
+    pub packets_late: u64,
     /// Datagrams (RFC 9221) of either direction that were dropped: for want of room here, or
     /// because they no longer fit a packet.
     pub datagrams_dropped: u64,
@@ -361,7 +362,7 @@ impl Connection {
         version: Version,
         setup: &Setup<'_>,
         provider: Arc<dyn Provider>,
-        random: Random,
+        mut random: Random,
         session: Box<dyn Session>,
         handshake: Handshake,
         streams: Streams,
@@ -385,7 +386,8 @@ impl Connection {
                 initial_rtt: config.initial_rtt,
                 max_datagram_size: datagram_size,
                 max_sent_packets: limits.sent_packets,
-                controller: Box::new(NewReno::new(datagram_size)),
+                congestion: config.congestion.clone(),
+                seed: random.u64(),
             },
         );
         let route = path::Route {

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     probe::{
-        ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo, ProbeEvent,
-        SentNumber, StreamState, Subject, UnopenedPacket,
+        CongestionState, ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo,
+        ProbeEvent, SentNumber, StreamState, Subject, UnopenedPacket,
     },
     quic::{
         StreamChange,
@@ -147,6 +147,13 @@ impl Connection {
         if core::mem::replace(&mut told.metrics, metrics) != metrics {
             self.observer.tell(|| ProbeEvent::Metrics(&metrics));
         }
+        let state = match self.recovery.active().in_slow_start() {
+            true => CongestionState::SlowStart,
+            false => CongestionState::CongestionAvoidance,
+        };
+        if told.congestion.replace(state) != Some(state) {
+            self.observer.tell(|| ProbeEvent::CongestionState(state));
+        }
     }
 
     /// Figures of recovery on the active path.
@@ -161,8 +168,8 @@ impl Connection {
             pto_count: self.recovery.pto_count(),
             congestion_window: path.congestion_window(),
             bytes_in_flight: path.bytes_in_flight(),
-            ssthresh: None,
-            pacing_rate: None,
+            ssthresh: path.ssthresh(),
+            pacing_rate: path.pacing_rate(),
         }
     }
 

@@ -159,7 +159,7 @@ impl Connection {
             self.recovery.on_app_limited();
             return true;
         }
-        match self.recovery.pacing_delay(now, size) {
+        match self.recovery.pacing_delay(now) {
             Some(at) => {
                 self.timers.set(TimerId::Pacing, Some(at));
                 self.stats.blocked_by_pacer += 1;
