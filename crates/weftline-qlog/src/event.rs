@@ -156,8 +156,6 @@ impl Events {
         let new = match state {
             CongestionState::SlowStart => "slow_start",
             CongestionState::CongestionAvoidance => "congestion_avoidance",
-            CongestionState::Recovery => "recovery",
-            CongestionState::Other(name) => name,
             _ => "unknown",
         };
         let old = self.congestion.replace(new.into());

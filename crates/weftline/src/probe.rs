@@ -280,12 +280,8 @@ pub struct Metrics {
 pub enum CongestionState {
     /// The window grows with every acknowledgement.
     SlowStart,
-    /// The window grows slowly.
+    /// It is after that: the window follows what was learned of the path.
     CongestionAvoidance,
-    /// After a loss, until what was sent before it is accounted for.
-    Recovery,
-    /// Another state of the controller, by its name.
-    Other(&'static str),
 }
 
 /// How far a connection has come.

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     probe::{
-        ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo, ProbeEvent,
-        SentNumber, StreamState, Subject, UnopenedPacket,
+        CongestionState, ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo,
+        ProbeEvent, SentNumber, StreamState, Subject, UnopenedPacket,
     },
     quic::{
         StreamChange,
@@ -146,6 +146,13 @@ impl Connection {
         let metrics = self.metrics();
         if core::mem::replace(&mut told.metrics, metrics) != metrics {
             self.observer.tell(|| ProbeEvent::Metrics(&metrics));
+        }
+        let state = match self.recovery.active().in_slow_start() {
+            true => CongestionState::SlowStart,
+            false => CongestionState::CongestionAvoidance,
+        };
+        if told.congestion.replace(state) != Some(state) {
+            self.observer.tell(|| ProbeEvent::CongestionState(state));
         }
     }
 

@@ -181,6 +181,8 @@ fn frames_are_counted_alike_at_both_ends() {
     assert!(path.validated && path.mtu >= 1200);
     let by_hand = path.congestion_window * 1_000_000 / path.rtt.as_micros() as u64;
     assert_eq!(path.send_rate, by_hand);
+    assert!(path.pacing_rate > Some(by_hand));
+    assert_eq!(path.ssthresh, None);
 }
 
 #[test]
