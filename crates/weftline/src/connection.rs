@@ -1,8 +1,16 @@
 //! A connection: QUIC, HTTP/3 and WebTransport in one, and what an application does with it.
 
-use alloc::{collections::VecDeque, string::ToString, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+    vec::Vec,
+};
 use bytes::Bytes;
 use core::net::SocketAddr;
+
+mod session;
+
+pub use session::StoredSession;
 
 use crate::{
     config::{ClientConfig, Limits, ServerConfig, TransportConfig},
@@ -13,7 +21,7 @@ use crate::{
     },
     event::{ErrorSpace, Event},
     h3::{self, Fields, RequestHead, ResponseHead},
-    quic::{self, ReadFail, Route, Stats, WriteFail},
+    quic::{self, EarlyData, ReadFail, Route, Stats, WriteFail},
     time::Instant,
     udp::{RecvMeta, Transmit},
     wire::{Cid, Dir, Side, StreamId, h3::error_code},
@@ -34,6 +42,17 @@ pub struct Connection {
     h3: h3::Layer,
     wt: wt::Layer,
     events: VecDeque<Event>,
+    /// Client: the name that the server was connected to with.
+    name: Option<String>,
+}
+
+/// What a client's connection begins with.
+pub(crate) struct ClientStart<'a> {
+    pub(crate) config: &'a ClientConfig,
+    pub(crate) name: &'a str,
+    pub(crate) to: SocketAddr,
+    /// A session to resume.
+    pub(crate) session: Option<StoredSession>,
 }
 
 /// Sessions.
@@ -272,11 +291,19 @@ impl Connection {
     /// Client: sends a request. Its body goes out with [`write`](Self::write), and
     /// [`finish`](Self::finish) ends it, body or not; [`Event::Response`] follows. Possible after
     /// [`Event::Connected`].
+    ///
+    /// While [`early_data`](Self::early_data) is `Pending`, GET, HEAD and OPTIONS are possible
+    /// before that, too, as long as no session was asked for. Anybody on the way can have the server
+    /// see such a request again, later. Its body waits for the handshake. A server may answer 425
+    /// (Too Early): then send it again after [`Event::Connected`] (RFC 8470, section 5.2).
     pub fn request(&mut self, head: &RequestHead) -> Result<StreamId, RequestError> {
         if self.wt.is_session_request(head) {
             return Err(RequestError::Invalid(
                 "a session: that is request_session's",
             ));
+        }
+        if self.quic.is_handshaking() && self.wt.has_queued() {
+            return Err(RequestError::Limit);
         }
         self.h3.send_request(&mut self.quic, head, false)
     }
@@ -288,6 +315,13 @@ impl Connection {
             return Err(RequestError::UnknownRequest);
         }
         self.h3.send_response(&mut self.quic, request, head, false)
+    }
+
+    /// Server: whether a request came in early data, and the handshake is not complete: it may be
+    /// somebody's replay of an old one. What is not safe to do twice should wait for
+    /// [`Event::Connected`], or be answered with 425 (Too Early; RFC 8470).
+    pub fn is_early(&self, request: StreamId) -> bool {
+        self.quic.side() == Side::Server && self.quic.is_handshaking() && self.is_message(request)
     }
 
     /// Gives up an exchange, both ways.
@@ -325,6 +359,17 @@ impl Connection {
     /// Whether the handshake is complete, and the connection not closed.
     pub fn is_established(&self) -> bool {
         self.quic.is_established()
+    }
+
+    /// Whether the handshake resumed a session of an earlier connection; known once it is complete.
+    pub fn is_resumed(&self) -> bool {
+        self.quic.is_resumed()
+    }
+
+    /// What became of early data (0-RTT). On a client it is known from the start whether there can
+    /// be any, and with [`Event::Connected`] whether the server took it.
+    pub fn early_data(&self) -> EarlyData {
+        self.quic.early_data()
     }
 
     /// Whether the connection is over.
@@ -374,22 +419,36 @@ impl Connection {
 impl Connection {
     pub(crate) fn client(
         now: Instant,
-        config: &ClientConfig,
-        name: &str,
-        to: SocketAddr,
+        start: ClientStart<'_>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, ConnectError> {
+        let ClientStart {
+            config,
+            name,
+            to,
+            session,
+        } = start;
         let grease = entropy.public_u64();
         let setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
-        let quic = quic::Connection::new_client(setup, &*config.crypto, name).map_err(|error| {
-            ConnectError::Tls {
-                name: name.to_string(),
-                reason: error.reason,
-            }
+        let (resume, settings) = session
+            .map(|session| (session.quic, session.settings))
+            .unzip();
+        let quic = quic::Connection::new_client(setup, &*config.crypto, name, resume);
+        let quic = quic.map_err(|error| ConnectError::Tls {
+            name: name.to_string(),
+            reason: error.reason,
         })?;
         let wt = wt::Layer::new(Side::Client, config.dialects, &config.limits);
-        Ok(Self::new(now, quic, wt, &config.limits, grease))
+        let mut connection = Self::new(now, quic, wt, &config.limits, grease);
+        connection.name = Some(name.to_string());
+        if let Some(settings) = settings
+            && connection.early_data() == EarlyData::Pending
+        {
+            let quic = &mut connection.quic;
+            connection.h3.begin_early_data(quic, settings);
+        }
+        Ok(connection)
     }
 
     /// For the client whose first Initial goes from `peer` to `original`. That datagram is still to
@@ -412,8 +471,10 @@ impl Connection {
             entropy,
         );
         setup.local = meta.to;
-        let quic = quic::Connection::new_server(setup, &*config.crypto, original, peer)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
+        let terms = h3::terms(&config.limits, &wt.extensions());
+        setup.terms = &terms;
+        let quic = quic::Connection::new_server(setup, &*config.crypto, original, peer)?;
         Ok(Self::new(now, quic, wt, &config.limits, grease))
     }
 
@@ -455,6 +516,17 @@ impl Connection {
         self.events.pop_front()
     }
 
+    /// Client: the next session that the server gave, once its SETTINGS are there to be kept, too.
+    pub(crate) fn take_session(&mut self) -> Option<StoredSession> {
+        let settings = self.h3.peer_settings()?;
+        let quic = self.quic.take_session()?;
+        Some(StoredSession {
+            server_name: self.name.clone().unwrap_or_default(),
+            quic,
+            settings: settings.clone(),
+        })
+    }
+
     pub(crate) fn next_route(&mut self) -> Option<Route> {
         self.quic.next_route()
     }
@@ -483,6 +555,7 @@ impl Connection {
             h3,
             wt,
             events: VecDeque::new(),
+            name: None,
         }
     }
 
@@ -569,6 +642,7 @@ fn setup<'a>(
         remote,
         local: None,
         reset_key: *reset_key,
+        terms: &[],
         entropy,
     }
 }

@@ -89,11 +89,11 @@ pub mod udp;
 pub mod wire;
 pub mod wt;
 
-pub use connection::Connection;
-pub use endpoint::{ConnId, DropReason, Endpoint, Received};
+pub use connection::{Connection, StoredSession};
+pub use endpoint::{ConnId, DropReason, Endpoint, MemorySessions, Received, SessionStore};
 pub use entropy::Entropy;
 pub use event::Event;
-pub use quic::Stats;
+pub use quic::{EarlyData, Stats};
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

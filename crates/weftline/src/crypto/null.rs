@@ -9,11 +9,13 @@ mod keys;
 mod message;
 mod mix;
 mod session;
+mod ticket;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::{
-    ClientProvider, Keys, NextKeys, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version,
+    ClientProvider, Keys, NextKeys, Provider, ServerProvider, Session, TAG_LEN, Ticket, TlsError,
+    Version,
 };
 use crate::wire::{Cid, Side};
 use keys::{NullNextKeys, Secrets};
@@ -107,6 +109,7 @@ impl Provider for NullProvider {
 pub struct NullClient {
     provider: NullProvider,
     hello_padding: usize,
+    early_data: bool,
 }
 
 impl NullClient {
@@ -115,7 +118,15 @@ impl NullClient {
         Self {
             provider: NullProvider::insecure(),
             hello_padding: 0,
+            early_data: false,
         }
+    }
+
+    /// Offers early data whenever it resumes a session that allows it.
+    #[must_use]
+    pub const fn with_early_data(mut self) -> Self {
+        self.early_data = true;
+        self
     }
 
     /// Uses these primitives.
@@ -145,6 +156,7 @@ impl ClientProvider for NullClient {
         server_name: &str,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        ticket: Option<Ticket>,
     ) -> Result<Box<dyn Session>, TlsError> {
         Ok(Box::new(NullSession::client(
             version,
@@ -154,7 +166,11 @@ impl ClientProvider for NullClient {
                 alpn,
                 transport_parameters: &transport_parameters,
                 padding: self.hello_padding.min(MAX_FILLER),
+                ticket: None,
+                early_data: false,
             },
+            ticket.and_then(Ticket::into_inner),
+            self.early_data,
         )))
     }
 }
@@ -165,6 +181,8 @@ pub struct NullServer {
     provider: NullProvider,
     certificate_bytes: usize,
     ticket_bytes: Option<usize>,
+    ticket_key: Option<u64>,
+    early_data: bool,
 }
 
 impl NullServer {
@@ -174,6 +192,8 @@ impl NullServer {
             provider: NullProvider::insecure(),
             certificate_bytes: 700,
             ticket_bytes: None,
+            ticket_key: None,
+            early_data: false,
         }
     }
 
@@ -192,7 +212,22 @@ impl NullServer {
         self
     }
 
-    /// Sends a "session ticket" of this many bytes, up to 64 KiB, in 1-RTT packets when the
+    /// Gives each client a session to resume with a server of the same key. Nothing is remembered,
+    /// so nothing keeps a session from being resumed twice.
+    #[must_use]
+    pub const fn with_sessions(mut self, key: u64) -> Self {
+        self.ticket_key = Some(key);
+        self
+    }
+
+    /// Takes early data, and allows it in the sessions it gives.
+    #[must_use]
+    pub const fn with_early_data(mut self) -> Self {
+        self.early_data = true;
+        self
+    }
+
+    /// Sends a filler in place of a session ticket, of this many bytes, up to 64 KiB, in 1-RTT packets when the
     /// handshake is complete.
     #[must_use]
     pub const fn with_ticket_bytes(mut self, bytes: usize) -> Self {
@@ -211,6 +246,7 @@ impl ServerProvider for NullServer {
         version: Version,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        terms: &[u8],
     ) -> Result<Box<dyn Session>, TlsError> {
         Ok(Box::new(NullSession::server(
             version,
@@ -219,7 +255,14 @@ impl ServerProvider for NullServer {
                 alpn: alpn.iter().map(|name| name.to_vec()).collect(),
                 transport_parameters,
                 certificate_bytes: self.certificate_bytes.min(MAX_FILLER),
-                ticket_bytes: self.ticket_bytes.map(|bytes| bytes.min(MAX_FILLER)),
+                tickets: session::Tickets {
+                    filler: self.ticket_bytes.map(|bytes| bytes.min(MAX_FILLER)),
+                    key: self
+                        .ticket_key
+                        .map(|key| Mix::new(TICKET).number(key).number(u64::from(version.0))),
+                    terms: Mix::new(TICKET).bytes(terms).finish(),
+                    early_data: self.early_data,
+                },
             },
         )))
     }
@@ -240,6 +283,8 @@ const UPDATE: u64 = 8;
 const HEADER_KEY: u64 = 9;
 const PACKET_KEY: u64 = 10;
 const ONE_RTT: u64 = 11;
+const TICKET: u64 = 12;
+const EARLY: u64 = 13;
 
 #[cfg(test)]
 mod tests;

@@ -11,14 +11,16 @@ use core::{fmt, mem, net::SocketAddr};
 mod accept;
 mod answers;
 mod router;
+mod sessions;
 
 use answers::Answers;
 use router::Router;
+pub use sessions::{MemorySessions, SessionStore};
 
 use crate::{
     Entropy, Event, Instant, RecvMeta, Transmit,
     config::{ClientConfig, EndpointConfig, ServerConfig},
-    connection::Connection,
+    connection::{ClientStart, Connection, StoredSession},
     crypto::Provider,
     error::ConnectError,
     quic::{CID_LEN, Route, Stats},
@@ -50,6 +52,8 @@ pub struct Endpoint {
     to_report: VecDeque<Slot>,
     timers: BTreeSet<(Instant, Slot)>,
     answers: Answers,
+    /// Of the servers that were connected to.
+    sessions: Box<dyn SessionStore>,
     open: usize,
     handshakes: usize,
     now: Instant,
@@ -133,14 +137,24 @@ impl Endpoint {
             to_report: VecDeque::new(),
             timers: BTreeSet::new(),
             answers: Answers::new(limits.pending_answers, limits.stateless_reset_interval),
+            sessions: Box::new(MemorySessions::default()),
             open: 0,
             handshakes: 0,
             now: Instant::ZERO,
         }
     }
 
+    /// Keeps the sessions of servers in `store` from now on. Without this call they are in a
+    /// [`MemorySessions`] of the endpoint's own; to resume none, give one for none.
+    pub fn set_session_store(&mut self, store: Box<dyn SessionStore>) {
+        self.sessions = store;
+    }
+
     /// Starts a connection to `to`; `name` is what its certificate must be for, and what SNI tells.
     /// It is usable at once: requests wait for the handshake by themselves.
+    ///
+    /// A session that is kept from an earlier connection with that name is resumed. Where the TLS of
+    /// `config` and the server allow early data, [`Connection::early_data`] is `Pending` then.
     pub fn connect(
         &mut self,
         now: Instant,
@@ -155,7 +169,14 @@ impl Endpoint {
         let provider = config.crypto.provider();
         let key = &self.reset_key;
         let entropy = self.entropy.as_mut();
-        let connection = Connection::client(self.now, &config, name, to, key, entropy)?;
+        let session = self.sessions.take(name, &StoredSession::fits);
+        let start = ClientStart {
+            config: &config,
+            name,
+            to,
+            session,
+        };
+        let connection = Connection::client(self.now, start, key, entropy)?;
         self.provider.get_or_insert(provider);
         let slot = self.insert(connection);
         self.touch(slot);
@@ -418,9 +439,12 @@ impl Endpoint {
         let Some(entry) = self.entries.get_mut(slot.index()) else {
             return;
         };
-        let Some(connection) = entry.connection.as_deref() else {
+        let Some(connection) = entry.connection.as_deref_mut() else {
             return;
         };
+        while let Some(session) = connection.take_session() {
+            self.sessions.insert(session);
+        }
         if entry.is_handshaking && !connection.is_handshaking() {
             entry.is_handshaking = false;
             self.handshakes -= 1;

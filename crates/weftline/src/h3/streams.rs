@@ -283,6 +283,7 @@ impl Layer {
         {
             match event {
                 ControlEvent::Settings(settings) => {
+                    self.check_early_settings(quic, &settings)?;
                     self.peer_settings = Some(settings);
                     self.changes.push_back(Change::Settings);
                 }

@@ -14,7 +14,9 @@ pub(crate) mod sent;
 pub(crate) mod space;
 pub(crate) mod streams;
 
-pub use connection::Stats;
-pub(crate) use connection::{Change, Connection, DatagramFail, Route, Setup, reset_token};
+pub(crate) use connection::{
+    Change, Connection, DatagramFail, Remembered, Route, Setup, reset_token,
+};
+pub use connection::{EarlyData, Stats};
 pub(crate) use random::CID_LEN;
 pub(crate) use streams::{ReadFail, StreamChange, URGENT, WriteFail};

@@ -151,8 +151,13 @@ impl Layer {
         match change {
             Change::Connected => {
                 self.on_connected(io);
+                if io.h3.peer_settings().is_some() {
+                    self.on_settings(io)?;
+                }
                 return Ok(Some(change));
             }
+            // Those of early data: no session begins before the handshake is complete.
+            Change::Settings if !io.quic.is_established() => {}
             Change::Settings => self.on_settings(io)?,
             Change::GoAway => {
                 self.on_go_away(io);
@@ -261,6 +266,11 @@ impl Layer {
     /// Whether a stream is the CONNECT stream of a session, or was.
     pub(crate) fn is_session(&self, id: StreamId) -> bool {
         self.sessions.contains_key(&SessionId(id)) || self.over.contains(&id)
+    }
+
+    /// Whether sessions wait for the handshake. The numbers of their streams are given away.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.queued > 0
     }
 
     /// Whether a request asks for a session.

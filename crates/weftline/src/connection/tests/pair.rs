@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use super::super::Connection;
+use super::super::{ClientStart, Connection, StoredSession};
 use crate::{
     Event, Instant,
     config::{ClientConfig, Limits, ServerConfig},
@@ -61,6 +61,11 @@ pub(super) struct Pair {
 impl Pair {
     /// Two ends that have not met: the client's first datagrams are on their way.
     pub(super) fn new(options: &Options) -> Self {
+        Self::resuming(options, None)
+    }
+
+    /// The same, with a session of an earlier connection.
+    pub(super) fn resuming(options: &Options, session: Option<StoredSession>) -> Self {
         let now = Instant::from_micros(1_000_000);
         let client_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let server_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4433));
@@ -70,8 +75,13 @@ impl Pair {
             .limits(options.client_limits.clone())
             .build()
             .unwrap();
-        let mut client =
-            Connection::client(now, &config, "a", server_address, &[1; 32], &mut entropy).unwrap();
+        let start = ClientStart {
+            config: &config,
+            name: "a",
+            to: server_address,
+            session,
+        };
+        let mut client = Connection::client(now, start, &[1; 32], &mut entropy).unwrap();
         let mut buf = vec![0; 1500];
         let first = client.poll_transmit(now, &mut buf).unwrap();
         let datagram = buf[..first.len].to_vec();

@@ -23,6 +23,11 @@ impl Connection {
         self.streams.open(dir)
     }
 
+    /// How many streams of this direction were opened here.
+    pub(crate) fn opened(&self, dir: Dir) -> u64 {
+        self.streams.opened(dir)
+    }
+
     pub(crate) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteFail> {
         self.check_open()?;
         self.streams.write(id, data)
@@ -162,7 +167,7 @@ impl Connection {
     /// The peer's transport parameters, once they are authenticated.
     pub(crate) fn peer_params(&self) -> Option<&TransportParameters> {
         let params = self.handshake.peer_params.as_ref();
-        params.filter(|_| self.phase.is_established())
+        params.filter(|_| self.phase.is_established() || self.early.is_taking())
     }
 
     pub(crate) fn remote_address(&self) -> SocketAddr {

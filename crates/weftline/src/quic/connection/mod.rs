@@ -15,6 +15,7 @@ use core::{
 mod close;
 mod commands;
 mod content;
+mod early;
 mod frames;
 mod handshake;
 mod packet;
@@ -23,7 +24,11 @@ mod receive;
 mod timers;
 mod transmit;
 
-use self::{close::Close, handshake::Handshake, phase::Phase, receive::Held, timers::Timers};
+pub use self::early::EarlyData;
+pub(crate) use self::early::Remembered;
+use self::{
+    close::Close, early::Early, handshake::Handshake, phase::Phase, receive::Held, timers::Timers,
+};
 use super::{
     StreamChange,
     cids::{LocalCids, RemoteCids},
@@ -37,7 +42,7 @@ use super::{
 };
 use crate::{
     config::{Limits, TransportConfig},
-    crypto::{ClientProvider, Provider, ServerProvider, Session, TlsError, Version},
+    crypto::{ClientProvider, Provider, ServerProvider, Session, Ticket, TlsError, Version},
     entropy::Entropy,
     event::CloseReason,
     time::Instant,
@@ -57,6 +62,9 @@ pub(crate) struct Connection {
     random: Random,
     session: Box<dyn Session>,
     handshake: Handshake,
+    early: Early,
+    /// Sessions of the server's to resume later.
+    tickets: VecDeque<Ticket>,
     spaces: [Space; 3],
     recovery: Recovery,
     streams: Streams,
@@ -93,6 +101,10 @@ pub(crate) enum Change {
     Connected,
     /// The handshake is confirmed (RFC 9001, section 4.1.2).
     Confirmed,
+    /// Server: early data is taken, and may be answered. Before `Connected`.
+    EarlyData,
+    /// Client: the server rejected early data. No stream is left; `Connected` follows.
+    EarlyDataRejected,
     /// Something happened to a stream.
     Stream(StreamChange),
     /// A DATAGRAM frame arrived.
@@ -180,6 +192,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) local: Option<IpAddr>,
     /// From which our stateless reset tokens follow.
     pub(crate) reset_key: [u8; 32],
+    /// Server: what early data relies on above QUIC.
+    pub(crate) terms: &'a [u8],
     pub(crate) entropy: &'a mut dyn Entropy,
 }
 
@@ -189,6 +203,7 @@ impl Connection {
         setup: Setup<'_>,
         crypto: &dyn ClientProvider,
         server_name: &str,
+        resume: Option<Remembered>,
     ) -> Result<Self, TlsError> {
         let provider = crypto.provider();
         let mut random = Random::new(provider.clone(), setup.entropy);
@@ -202,7 +217,9 @@ impl Connection {
             None,
             &mut random,
         );
-        let session = crypto.start(Version::V1, server_name, setup.alpn, params)?;
+        let (ticket, remembered) = resume.map(Remembered::split).unzip();
+        let alpn = setup.alpn;
+        let session = crypto.start(Version::V1, server_name, alpn, params, ticket)?;
         let handshake = Handshake::new(local_cid, original, None);
         let mut connection = Self::new(
             Side::Client,
@@ -213,6 +230,7 @@ impl Connection {
             handshake,
             streams,
         );
+        connection.begin_early_data(alpn, remembered);
         if let Err(fault) = connection.advance_handshake(Instant::ZERO) {
             connection.fail(fault);
         }
@@ -269,7 +287,8 @@ impl Connection {
             Some(server),
             &mut random,
         );
-        let session = crypto.start(Version::V1, setup.alpn, params)?;
+        let terms = early::terms(setup.transport, setup.limits, &streams, setup.terms);
+        let session = crypto.start(Version::V1, setup.alpn, params, &terms)?;
         let handshake = Handshake::new(local_cid, retry.unwrap_or(original), Some(peer));
         Ok(Self::new(
             Side::Server,
@@ -353,6 +372,8 @@ impl Connection {
             outcome: Outcome::default(),
             crypto_out: Vec::new(),
             handshake,
+            early: Early::default(),
+            tickets: VecDeque::new(),
             config,
             limits,
         }

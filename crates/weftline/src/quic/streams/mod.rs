@@ -181,6 +181,11 @@ impl Streams {
         Some(id)
     }
 
+    /// How many streams of this direction were opened here.
+    pub(crate) fn opened(&self, dir: Dir) -> u64 {
+        self.opened.get(dir).count
+    }
+
     /// Buffers a copy of as much of `data` as there is room for; gives how much.
     pub(crate) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteFail> {
         let (slot, room) = self.begin_write(id, data.is_empty())?;

@@ -106,9 +106,10 @@ pub(super) fn client(options: &Options) -> Connection {
         remote: SERVER,
         local: None,
         reset_key: RESET_KEY,
+        terms: &[],
         entropy: &mut entropy,
     };
-    Connection::new_client(setup, &options.client_crypto, "example.org").unwrap()
+    Connection::new_client(setup, &options.client_crypto, "example.org", None).unwrap()
 }
 
 pub(super) fn server(options: &Options, original: Cid, peer: Cid) -> Connection {
@@ -120,6 +121,7 @@ pub(super) fn server(options: &Options, original: Cid, peer: Cid) -> Connection 
         remote: CLIENT,
         local: None,
         reset_key: RESET_KEY,
+        terms: &[],
         entropy: &mut entropy,
     };
     Connection::new_server(setup, &options.server_crypto, original, peer).unwrap()

@@ -1,0 +1,38 @@
+//! Sessions that clients resume.
+
+use alloc::string::String;
+
+use crate::{crypto::Version, quic, wire::h3::Settings};
+
+/// What a client keeps of a connection, so that the next one to that server begins faster: the TLS
+/// session, and the limits and settings by which early data may be sent. Use each once: whoever
+/// watches could link the connections otherwise (RFC 8446, appendix C.4).
+#[derive(Debug)]
+pub struct StoredSession {
+    pub(crate) server_name: String,
+    pub(crate) quic: quic::Remembered,
+    /// The server's, as the client saw them.
+    pub(crate) settings: Settings,
+}
+
+impl StoredSession {
+    /// The server, by the name it was connected to with.
+    pub fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    /// The version of QUIC it is for (RFC 9369, section 5).
+    pub fn version(&self) -> Version {
+        self.quic.version
+    }
+
+    /// The application protocol that was spoken.
+    pub fn alpn(&self) -> &[u8] {
+        &self.quic.alpn
+    }
+
+    /// Whether a connection can begin with it.
+    pub(crate) fn fits(&self) -> bool {
+        self.version() == Version::V1 && super::ALPN.contains(&self.alpn())
+    }
+}
