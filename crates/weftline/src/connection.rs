@@ -14,17 +14,17 @@ pub use session::StoredSession;
 
 use crate::{
     config::{ClientConfig, Limits, ServerConfig, TransportConfig},
-    crypto::{CryptoError, TlsError},
+    crypto::{CryptoError, TlsError, Version},
     entropy::Entropy,
     error::{
         ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
     },
     event::{ErrorSpace, Event},
     h3::{self, Fields, RequestHead, ResponseHead},
-    quic::{self, EarlyData, ReadFail, Route, Stats, WriteFail},
+    quic::{self, EarlyData, FirstInitial, ReadFail, Route, Stats, WriteFail},
     time::Instant,
     udp::{RecvMeta, Transmit},
-    wire::{Cid, Dir, Side, StreamId, h3::error_code},
+    wire::{Dir, Side, StreamId, h3::error_code},
     wt::{self, Dialect, Io, SessionId, SessionRequest, SessionStats},
 };
 
@@ -356,6 +356,11 @@ impl Connection {
         self.quic.side()
     }
 
+    /// The version of QUIC in use. A client's may change before the server has answered.
+    pub fn version(&self) -> Version {
+        self.quic.version()
+    }
+
     /// Whether the handshake is complete, and the connection not closed.
     pub fn is_established(&self) -> bool {
         self.quic.is_established()
@@ -434,7 +439,7 @@ impl Connection {
         let (resume, settings) = session
             .map(|session| (session.quic, session.settings))
             .unzip();
-        let quic = quic::Connection::new_client(setup, &*config.crypto, name, resume);
+        let quic = quic::Connection::new_client(setup, &config.crypto, name, resume);
         let quic = quic.map_err(|error| ConnectError::Tls {
             name: name.to_string(),
             reason: error.reason,
@@ -451,14 +456,12 @@ impl Connection {
         Ok(connection)
     }
 
-    /// For the client whose first Initial goes from `peer` to `original`. That datagram is still to
-    /// be handed in.
+    /// For the client that sent this Initial. Its datagram is still to be handed in.
     pub(crate) fn server(
         now: Instant,
         config: &ServerConfig,
         meta: &RecvMeta,
-        original: Cid,
-        peer: Cid,
+        first: &FirstInitial,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
@@ -474,7 +477,7 @@ impl Connection {
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
         let terms = h3::terms(&config.limits, &wt.extensions());
         setup.terms = &terms;
-        let quic = quic::Connection::new_server(setup, &*config.crypto, original, peer)?;
+        let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
         Ok(Self::new(now, quic, wt, &config.limits, grease))
     }
 

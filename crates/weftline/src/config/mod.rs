@@ -10,7 +10,7 @@ pub use limits::Limits;
 pub use transport::TransportConfig;
 
 use crate::{
-    crypto::{ClientProvider, ServerProvider},
+    crypto::{ClientProvider, ServerProvider, Version},
     error::ConfigError,
     wire::varint,
     wt::Dialect,
@@ -172,6 +172,7 @@ impl<P: ?Sized> Builder<P> {
         range("transport.max_ack_delay (ms)", ack_delay, 0, (1 << 14) - 1)?;
         let initial_rtt = self.transport.initial_rtt.as_micros() as u64;
         range("transport.initial_rtt (us)", initial_rtt, 1, 60_000_000)?;
+        check_versions(&self.transport.versions)?;
         if self.limits.stream_window > self.limits.stream_window_max {
             return Err(ConfigError::Conflict(
                 "limits.stream_window is above stream_window_max",
@@ -227,6 +228,25 @@ impl Builder<dyn ClientProvider> {
             dialects,
         })
     }
+}
+
+fn check_versions(versions: &[Version]) -> Result<(), ConfigError> {
+    let mut rest = versions;
+    while let Some((version, others)) = rest.split_first() {
+        if !Version::ALL.contains(version) {
+            return Err(ConfigError::Conflict(
+                "transport.versions has one that this library does not speak",
+            ));
+        }
+        if others.contains(version) {
+            return Err(ConfigError::Conflict("transport.versions has one twice"));
+        }
+        rest = others;
+    }
+    if versions.is_empty() {
+        return Err(ConfigError::Conflict("transport.versions is empty"));
+    }
+    Ok(())
 }
 
 fn range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {

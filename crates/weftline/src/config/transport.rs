@@ -1,6 +1,9 @@
 //! Settings of the QUIC transport that are not bounds.
 
+use alloc::{vec, vec::Vec};
 use core::time::Duration;
+
+use crate::crypto::Version;
 
 /// How a connection behaves. Bounds on what a peer may use are in [`Limits`](super::Limits).
 #[derive(Clone, Debug)]
@@ -21,6 +24,9 @@ pub struct TransportConfig {
     pub datagram_size: u16,
     /// Receive DATAGRAM frames (RFC 9221). WebTransport needs them.
     pub datagrams: bool,
+    /// The versions of QUIC to speak, best first. A client begins with the first and goes over to
+    /// another when the server does not speak it (RFC 9368); a server accepts them all.
+    pub versions: Vec<Version>,
 }
 
 impl Default for TransportConfig {
@@ -32,6 +38,7 @@ impl Default for TransportConfig {
             initial_rtt: Duration::from_millis(333),
             datagram_size: 1200,
             datagrams: true,
+            versions: vec![Version::V1, Version::V2],
         }
     }
 }

@@ -31,8 +31,8 @@ impl StoredSession {
         &self.quic.alpn
     }
 
-    /// Whether a connection can begin with it.
-    pub(crate) fn fits(&self) -> bool {
-        self.version() == Version::V1 && super::ALPN.contains(&self.alpn())
+    /// Whether a connection of a client that speaks `versions` can begin with it.
+    pub(crate) fn fits(&self, versions: &[Version]) -> bool {
+        versions.contains(&self.version()) && super::ALPN.contains(&self.alpn())
     }
 }

@@ -21,8 +21,10 @@ pub struct Version(pub u32);
 impl Version {
     /// QUIC version 1 (RFC 9000).
     pub const V1: Self = Self(1);
-    /// QUIC version 2 (RFC 9369). Known to the key schedule; not negotiated yet.
+    /// QUIC version 2 (RFC 9369).
     pub const V2: Self = Self(0x6b33_43cf);
+    /// Those this library speaks.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
 }
 
 /// An encryption level with CRYPTO data of its own (RFC 9001, section 4).

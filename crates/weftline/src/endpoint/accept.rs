@@ -1,6 +1,7 @@
 //! Datagrams that belong to no connection: they start one, or are answered, or dropped.
 
 use alloc::{vec, vec::Vec};
+use core::iter;
 
 use super::{DropReason, Endpoint, Received};
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     connection::Connection,
     crypto::{Keys, TAG_LEN, Version},
     error::TransportCode,
-    quic::CID_LEN,
+    quic::{CID_LEN, FirstInitial},
     wire::{
         Cid, NoRoom, Side, Writer,
         frame::{ConnectionClose, Frame},
@@ -33,20 +34,22 @@ const MIN_RESET_LEN: usize = 21;
 impl Endpoint {
     /// Takes a packet with a long header that no connection knows.
     pub(super) fn accept(&mut self, meta: &RecvMeta, datagram: &mut [u8]) -> Received {
-        if self.server.is_none() {
+        let Some(server) = &self.server else {
             return Received::Dropped(DropReason::UnknownConnection);
-        }
+        };
         match Packet::parse(datagram, CID_LEN) {
             Ok(Packet::Protected(header)) if header.packet_type == PacketType::Initial => {
-                if header.version != Some(Version::V1.0) {
+                let spoken = &server.transport.versions;
+                let version = spoken.iter().find(|v| Some(v.0) == header.version);
+                let Some(&version) = version else {
                     return self.answer_version(meta, datagram);
-                }
+                };
                 if datagram.len() < MIN_INITIAL_DATAGRAM
                     || header.destination.len() < MIN_ORIGINAL_CID
                 {
                     return Received::Dropped(DropReason::InvalidInitial);
                 }
-                self.accept_initial(meta, &header, datagram)
+                self.accept_initial(meta, version, &header, datagram)
             }
             Ok(_) => Received::Dropped(DropReason::UnknownConnection),
             Err(PacketError::UnknownVersion(_)) => self.answer_version(meta, datagram),
@@ -57,21 +60,22 @@ impl Endpoint {
     fn accept_initial(
         &mut self,
         meta: &RecvMeta,
+        version: Version,
         header: &ProtectedHeader,
         datagram: &mut [u8],
     ) -> Received {
         if self.open >= self.max_connections || self.handshakes >= self.max_handshakes {
-            return self.refuse(meta, header);
+            return self.refuse(meta, version, header);
         }
         let Some(server) = self.server.clone() else {
             return Received::Dropped(DropReason::UnknownConnection);
         };
-        let (original, peer) = (header.destination, header.source);
+        let first = FirstInitial::new(version, header.destination, header.source);
         let key = &self.reset_key;
         let entropy = self.entropy.as_mut();
-        let connection = Connection::server(self.now, &server, meta, original, peer, key, entropy);
+        let connection = Connection::server(self.now, &server, meta, &first, key, entropy);
         let Ok(mut connection) = connection else {
-            return self.refuse(meta, header);
+            return self.refuse(meta, version, header);
         };
         connection.handle_datagram(self.now, meta, datagram);
         if connection.stats().packets_received == 0 {
@@ -84,16 +88,16 @@ impl Endpoint {
     }
 
     /// Refuses a connection without keeping anything of it (RFC 9000, section 5.2.2).
-    fn refuse(&mut self, meta: &RecvMeta, header: &ProtectedHeader) -> Received {
+    fn refuse(&mut self, meta: &RecvMeta, version: Version, header: &ProtectedHeader) -> Received {
         if !self.answers.has_room() {
             return Received::Dropped(DropReason::TooManyAnswers);
         }
         let Some(provider) = self.provider.clone() else {
             return Received::Dropped(DropReason::UnknownConnection);
         };
-        let keys = provider.initial_keys(Version::V1, &header.destination, Side::Server);
+        let keys = provider.initial_keys(version, &header.destination, Side::Server);
         // As the source a new ID would do as well; this one needs no entropy.
-        match refusal(&keys, header.source, header.destination) {
+        match refusal(&keys, version, header.source, header.destination) {
             Ok(packet) => {
                 self.answers.push(meta, packet);
                 Received::Answered
@@ -123,7 +127,10 @@ impl Endpoint {
         let random = self.entropy.public_u64();
         // A reserved version exercises the negotiation of clients (section 6.3).
         let reserved = (random >> 32) as u32 & 0xf0f0_f0f0 | 0x0a0a_0a0a;
-        let versions = [reserved, Version::V1.0];
+        let spoken = self.server.iter().flat_map(|s| &s.transport.versions);
+        let versions: Vec<u32> = iter::once(reserved)
+            .chain(spoken.map(|version| version.0))
+            .collect();
         let mut packet = vec![0; 7 + source.len() + destination.len() + 4 * versions.len()];
         let mut w = Writer::new(&mut packet);
         let unused = random as u8 & 0x3f;
@@ -165,10 +172,15 @@ impl Endpoint {
 }
 
 /// An Initial packet that says CONNECTION_REFUSED.
-fn refusal(keys: &Keys, destination: Cid, source: Cid) -> Result<Vec<u8>, NoRoom> {
+fn refusal(
+    keys: &Keys,
+    version: Version,
+    destination: Cid,
+    source: Cid,
+) -> Result<Vec<u8>, NoRoom> {
     let header = LongHeader {
         kind: LongKind::Initial { token: &[] },
-        version: Version::V1.0,
+        version: version.0,
         destination,
         source,
         number: TruncatedNumber::new(0, None),

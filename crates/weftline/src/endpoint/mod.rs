@@ -20,7 +20,7 @@ pub use sessions::{MemorySessions, SessionStore};
 use crate::{
     Entropy, Event, Instant, RecvMeta, Transmit,
     config::{ClientConfig, EndpointConfig, ServerConfig},
-    connection::{ClientStart, Connection, StoredSession},
+    connection::{ClientStart, Connection},
     crypto::Provider,
     error::ConnectError,
     quic::{CID_LEN, Route, Stats},
@@ -169,7 +169,9 @@ impl Endpoint {
         let provider = config.crypto.provider();
         let key = &self.reset_key;
         let entropy = self.entropy.as_mut();
-        let session = self.sessions.take(name, &StoredSession::fits);
+        let session = self
+            .sessions
+            .take(name, &|session| session.fits(&config.transport.versions));
         let start = ClientStart {
             config: &config,
             name,

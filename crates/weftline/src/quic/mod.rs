@@ -1,4 +1,4 @@
-//! QUIC version 1 (RFC 9000, 9001, 9002, 9221).
+//! QUIC versions 1 and 2 (RFC 9000, 9001, 9002, 9221, 9368, 9369).
 
 pub(crate) mod acks;
 pub(crate) mod cids;
@@ -15,7 +15,7 @@ pub(crate) mod space;
 pub(crate) mod streams;
 
 pub(crate) use connection::{
-    Change, Connection, DatagramFail, Remembered, Route, Setup, reset_token,
+    Change, Connection, DatagramFail, FirstInitial, Remembered, Route, Setup, reset_token,
 };
 pub use connection::{EarlyData, Stats};
 pub(crate) use random::CID_LEN;

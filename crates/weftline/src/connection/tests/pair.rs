@@ -10,11 +10,15 @@ use super::super::{ClientStart, Connection, StoredSession};
 use crate::{
     Event, Instant,
     config::{ClientConfig, Limits, ServerConfig},
-    crypto::null::{NullClient, NullServer},
+    crypto::{
+        Version,
+        null::{NullClient, NullServer},
+    },
     entropy::SeededEntropy,
     error::ReadError,
     event::{CloseReason, SessionClosed},
     h3::Fields,
+    quic::FirstInitial,
     udp::RecvMeta,
     wire::{Cid, Dir, StreamId, packet::Invariant},
     wt::{Dialect, SessionId, SessionRequest},
@@ -86,6 +90,7 @@ impl Pair {
         let first = client.poll_transmit(now, &mut buf).unwrap();
         let datagram = buf[..first.len].to_vec();
         let Some(Invariant::Long {
+            version,
             destination,
             source,
             ..
@@ -104,8 +109,8 @@ impl Pair {
             ecn: None,
         };
         let (original, peer) = (Cid::new(destination).unwrap(), Cid::new(source).unwrap());
-        let server =
-            Connection::server(now, &config, &meta, original, peer, &[2; 32], &mut entropy);
+        let first = FirstInitial::new(Version(version), original, peer);
+        let server = Connection::server(now, &config, &meta, &first, &[2; 32], &mut entropy);
         let end = |conn, address| End {
             conn: Box::new(conn),
             events: Vec::new(),

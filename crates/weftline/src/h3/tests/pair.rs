@@ -1,6 +1,6 @@
 //! Two connections, and what their ends were told.
 
-use alloc::{vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 
 use core::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -11,7 +11,10 @@ use super::super::*;
 use crate::{
     RecvMeta,
     config::TransportConfig,
-    crypto::null::{NullClient, NullServer},
+    crypto::{
+        ClientProvider, Version,
+        null::{NullClient, NullServer},
+    },
     entropy::SeededEntropy,
     event::CloseReason,
     time::Instant,
@@ -331,7 +334,7 @@ pub(super) const fn request_id(index: u64) -> StreamId {
 fn connect(limits: &Limits) -> (quic::Connection, quic::Connection) {
     let transport = TransportConfig::default();
     let mut entropy = SeededEntropy::new(1);
-    let crypto = NullClient::insecure();
+    let crypto: Arc<dyn ClientProvider> = Arc::new(NullClient::insecure());
     let mut client = quic::Connection::new_client(
         setup(limits, &transport, SERVER, &mut entropy),
         &crypto,
@@ -342,6 +345,7 @@ fn connect(limits: &Limits) -> (quic::Connection, quic::Connection) {
     let mut out = [0; 1200];
     let first = client.poll_transmit(START, &mut out).unwrap();
     let Some(Invariant::Long {
+        version,
         destination,
         source,
         ..
@@ -354,8 +358,7 @@ fn connect(limits: &Limits) -> (quic::Connection, quic::Connection) {
     let mut server = quic::Connection::new_server(
         setup(limits, &transport, CLIENT, &mut entropy),
         &crypto,
-        original,
-        peer,
+        &quic::FirstInitial::new(Version(version), original, peer),
     )
     .unwrap();
     deliver(&mut server, START, CLIENT, &mut out[..first.len]);

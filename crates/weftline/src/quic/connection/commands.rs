@@ -8,7 +8,7 @@ use super::{Connection, DatagramFail, Stats, phase::Phase};
 #[cfg(doc)]
 use crate::quic::StreamChange;
 use crate::{
-    crypto::{CryptoError, TAG_LEN},
+    crypto::{CryptoError, TAG_LEN, Version},
     quic::{ReadFail, WriteFail, datagrams::Full},
     wire::{Dir, Side, StreamId, frame::data_that_fits, params::TransportParameters},
 };
@@ -141,6 +141,11 @@ impl Connection {
 
 /// What is known of the connection.
 impl Connection {
+    /// The version in use; a client's may still change before the server has answered.
+    pub(crate) const fn version(&self) -> Version {
+        self.version
+    }
+
     pub(crate) fn side(&self) -> Side {
         self.side
     }

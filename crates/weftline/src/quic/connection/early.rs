@@ -47,7 +47,7 @@ pub(crate) struct Remembered {
     pub(crate) version: Version,
     pub(crate) alpn: Vec<u8>,
     /// Those that RFC 9000, section 7.4.1, allows to remember are looked at.
-    params: Box<TransportParameters>,
+    pub(super) params: Box<TransportParameters>,
     ticket: Ticket,
 }
 
@@ -78,6 +78,9 @@ enum State {
     },
     /// Server: what comes is taken.
     Taking { keys: DirectionalKeys },
+    /// Client: what was sent will not be taken, whatever the server says: that was in another
+    /// version.
+    Abandoned,
     /// What comes is of no use.
     Over,
 }
@@ -129,7 +132,7 @@ impl Connection {
         }
         let params = Box::new(self.peer_params()?.clone());
         Some(Remembered {
-            version: Version::V1,
+            version: self.version,
             alpn: self.session.alpn().unwrap_or_default().to_vec(),
             params,
             ticket: self.tickets.pop_front()?,
@@ -180,16 +183,16 @@ impl Connection {
         now: Instant,
         params: &TransportParameters,
     ) -> Result<(), Fault> {
-        if !self.early.is_sending() {
+        if self.side == Side::Server {
             return Ok(());
         }
-        let State::Sending { params: before, .. } = mem::take(&mut self.early.state) else {
-            return Ok(());
-        };
-        self.early.state = State::Over;
-        if self.session.is_early_data_accepted() {
-            self.early.status = EarlyData::Accepted;
-            return check_kept(&before, params);
+        match mem::replace(&mut self.early.state, State::Over) {
+            State::Sending { params: before, .. } if self.session.is_early_data_accepted() => {
+                self.early.status = EarlyData::Accepted;
+                return check_kept(&before, params);
+            }
+            State::Sending { .. } | State::Abandoned => {}
+            State::Idle | State::Taking { .. } | State::Over => return Ok(()),
         }
         self.early.status = EarlyData::Rejected;
         self.recovery.discard_space(now, SpaceId::Data);
@@ -231,7 +234,7 @@ impl Connection {
                 }
                 Verdict::Drop
             }
-            State::Sending { .. } => Verdict::Drop,
+            State::Sending { .. } | State::Abandoned => Verdict::Drop,
         }
     }
 
@@ -256,6 +259,14 @@ impl Connection {
             self.recovery
                 .take_back(now, SpaceId::Data, &mut self.outcome);
             self.apply_outcome(SpaceId::Data);
+        }
+    }
+
+    /// Client: the handshake begins again in another version, without early data.
+    pub(super) fn abandon_early_data(&mut self, now: Instant) {
+        if self.early.is_sending() {
+            self.early.state = State::Abandoned;
+            self.recovery.discard_space(now, SpaceId::Data);
         }
     }
 

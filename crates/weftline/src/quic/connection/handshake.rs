@@ -1,15 +1,16 @@
 //! Driving the TLS handshake: CRYPTO data, keys as they come and go, transport parameters (RFC
-//! 9001, section 4; RFC 9000, section 7), Retry and Version Negotiation.
+//! 9001, section 4; RFC 9000, section 7), and Retry.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Change, Connection, Route, phase::Phase, phase::Step, timers::TimerId};
+use super::{
+    Change, Connection, Route, phase::Phase, phase::Step, timers::TimerId, version::Negotiation,
+};
 use crate::{
     config::{Limits, TransportConfig},
-    crypto::{KeyChange, Level, TlsError, Version, phase::KeyPhases},
+    crypto::{KeyChange, Level, TlsError, phase::KeyPhases},
     error::{Fault, TransportCode},
-    event::ClosedBy,
     quic::{
         acks::Acks, crypto_stream::CryptoStream, random::Random, recovery::SpaceId,
         space::SpaceKeys, streams::StreamParams,
@@ -17,7 +18,7 @@ use crate::{
     time::Instant,
     wire::{
         Cid, ResetToken, Side,
-        packet::{Retry, VersionNegotiation, version},
+        packet::Retry,
         params::{TransportParameters, VersionInformation, grease_id},
     },
 };
@@ -32,14 +33,15 @@ pub(super) struct Handshake {
     /// The source connection ID of the peer's packets, once one arrived.
     pub(super) peer_cid: Option<Cid>,
     /// The source connection ID of the Retry packet we followed.
-    retry_cid: Option<Cid>,
+    pub(super) retry_cid: Option<Cid>,
     /// What Initial packets must bring back to the server.
     pub(super) token: Vec<u8>,
     /// The level that CRYPTO data may come on.
-    read_level: Level,
-    write_level: Level,
+    pub(super) read_level: Level,
+    pub(super) write_level: Level,
     pub(super) peer_params: Option<TransportParameters>,
     pub(super) done: DoneFrame,
+    pub(super) negotiation: Negotiation,
 }
 
 /// A server's HANDSHAKE_DONE frame.
@@ -51,7 +53,12 @@ pub(super) enum DoneFrame {
 }
 
 impl Handshake {
-    pub(super) const fn new(local_cid: Cid, original_cid: Cid, peer_cid: Option<Cid>) -> Self {
+    pub(super) const fn new(
+        local_cid: Cid,
+        original_cid: Cid,
+        peer_cid: Option<Cid>,
+        negotiation: Negotiation,
+    ) -> Self {
         Self {
             local_cid,
             original_cid,
@@ -62,6 +69,7 @@ impl Handshake {
             write_level: Level::Initial,
             peer_params: None,
             done: DoneFrame::NotDue,
+            negotiation,
         }
     }
 }
@@ -81,6 +89,7 @@ pub(super) fn local_params(
     limits: &Limits,
     streams: StreamParams,
     local_cid: Cid,
+    versions: VersionInformation,
     server: Option<ServerParams>,
     random: &mut Random,
 ) -> Vec<u8> {
@@ -105,7 +114,7 @@ pub(super) fn local_params(
         },
         reset_stream_at: true,
         reset_stream_at_old: true,
-        version_information: Some(VersionInformation::new(version::V1, [version::V1])),
+        version_information: Some(versions),
         ..TransportParameters::default()
     };
     let [grease, value @ ..] = random.bytes::<8>();
@@ -198,16 +207,7 @@ impl Connection {
         let params = TransportParameters::parse(bytes, self.side.peer())
             .map_err(|error| bad_params(error.0))?;
         self.authenticate_cids(&params)?;
-        // RFC 9368, section 4.
-        if params
-            .version_information
-            .is_some_and(|v| v.chosen != version::V1)
-        {
-            return Err(Fault::transport(
-                TransportCode::VersionNegotiationError,
-                "the chosen version is not the one in use",
-            ));
-        }
+        self.check_versions(&params)?;
         self.handshake.peer_params = Some(params);
         Ok(())
     }
@@ -279,7 +279,8 @@ impl Connection {
     pub(super) fn limit_datagram_size(&mut self, largest: u16) {
         if largest < self.datagram_size {
             self.datagram_size = largest;
-            self.recovery.on_mtu_update(largest);
+            let path = self.recovery.active().id();
+            self.recovery.on_mtu_update(path, largest);
         }
     }
 
@@ -328,7 +329,7 @@ impl Connection {
         let handshake = &self.handshake;
         let expected = self.side == Side::Client
             && self.is_unanswered()
-            && retry.version == version::V1
+            && retry.version == self.version.0
             && retry.destination == handshake.local_cid
             && retry.source != handshake.original_cid;
         if !expected {
@@ -337,13 +338,13 @@ impl Connection {
         let original = &handshake.original_cid;
         let tag = self
             .provider
-            .retry_tag(Version::V1, original, retry.covered);
+            .retry_tag(self.version, original, retry.covered);
         if !self.provider.secrets_equal(&tag, &retry.tag) {
             return;
         }
         let keys = self
             .provider
-            .initial_keys(Version::V1, &retry.source, self.side);
+            .initial_keys(self.version, &retry.source, self.side);
         self.handshake.retry_cid = Some(retry.source);
         self.handshake.token = retry.token.to_vec();
         self.remote_cids.set_handshake(retry.source);
@@ -355,24 +356,8 @@ impl Connection {
         self.restart_idle_timer(now);
     }
 
-    /// A Version Negotiation packet: the server does not speak our version, unless somebody else
-    /// says so in its name (RFC 9000, section 6.2).
-    pub(super) fn on_version_negotiation(&mut self, packet: &VersionNegotiation<'_>) {
-        let expected = self.side == Side::Client
-            && self.is_unanswered()
-            && *packet.destination == *self.handshake.local_cid
-            && *packet.source == *self.handshake.original_cid
-            && !packet.versions().any(|offered| offered == version::V1);
-        if expected {
-            self.vanish(
-                ClosedBy::Version,
-                "the server speaks no version of QUIC that we do",
-            );
-        }
-    }
-
     /// Nothing of the server's was accepted yet.
-    fn is_unanswered(&self) -> bool {
+    pub(super) fn is_unanswered(&self) -> bool {
         self.phase == Phase::Handshaking
             && self.handshake.peer_cid.is_none()
             && self.handshake.retry_cid.is_none()

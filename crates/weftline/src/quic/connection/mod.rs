@@ -23,11 +23,13 @@ mod phase;
 mod receive;
 mod timers;
 mod transmit;
+mod version;
 
 pub use self::early::EarlyData;
 pub(crate) use self::early::Remembered;
 use self::{
     close::Close, early::Early, handshake::Handshake, phase::Phase, receive::Held, timers::Timers,
+    version::Negotiation,
 };
 use super::{
     StreamChange,
@@ -52,6 +54,8 @@ use crate::{
 /// One QUIC connection, as a state machine.
 pub(crate) struct Connection {
     side: Side,
+    /// The version in use.
+    version: Version,
     phase: Phase,
     /// The latest time that any input told; `None` before the first.
     now: Option<Instant>,
@@ -197,32 +201,64 @@ pub(crate) struct Setup<'a> {
     pub(crate) entropy: &'a mut dyn Entropy,
 }
 
+/// What a server knows of a client from its first Initial packet, and from the token in it.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct FirstInitial {
+    pub(crate) version: Version,
+    /// The destination of the client's very first Initial.
+    pub(crate) original: Cid,
+    /// The connection ID of our Retry that the client followed: its Initials go there now.
+    pub(crate) retry: Option<Cid>,
+    pub(crate) source: Cid,
+    /// A token proved that the client is where it says (RFC 9000, section 8.1).
+    pub(crate) is_validated: bool,
+}
+
+impl FirstInitial {
+    /// Without a token.
+    pub(crate) const fn new(version: Version, destination: Cid, source: Cid) -> Self {
+        Self {
+            version,
+            original: destination,
+            retry: None,
+            source,
+            is_validated: false,
+        }
+    }
+}
+
 impl Connection {
     /// A client's, about to send its first Initial. Its time starts with the first input.
     pub(crate) fn new_client(
         setup: Setup<'_>,
-        crypto: &dyn ClientProvider,
+        crypto: &Arc<dyn ClientProvider>,
         server_name: &str,
         resume: Option<Remembered>,
     ) -> Result<Self, TlsError> {
         let provider = crypto.provider();
         let mut random = Random::new(provider.clone(), setup.entropy);
         let (local_cid, original) = (random.cid(), random.cid());
+        let best = version::best(&setup.transport.versions);
+        // A session is for the version that it began in (RFC 9369, section 5).
+        let version = resume.as_ref().map_or(best, |session| session.version);
         let streams = Streams::new(Side::Client, setup.limits);
         let params = handshake::local_params(
             setup.transport,
             setup.limits,
             streams.local_params(),
             local_cid,
+            version::of_client(version),
             None,
             &mut random,
         );
         let (ticket, remembered) = resume.map(Remembered::split).unzip();
         let alpn = setup.alpn;
-        let session = crypto.start(Version::V1, server_name, alpn, params, ticket)?;
-        let handshake = Handshake::new(local_cid, original, None);
+        let session = crypto.start(version, server_name, alpn, params, ticket)?;
+        let negotiation = Negotiation::of_client(version, &setup, crypto, server_name);
+        let handshake = Handshake::new(local_cid, original, None, negotiation);
         let mut connection = Self::new(
             Side::Client,
+            version,
             &setup,
             provider,
             random,
@@ -237,46 +273,19 @@ impl Connection {
         Ok(connection)
     }
 
-    /// A server's, for the client whose first Initial goes from `peer` to `original`. That
-    /// datagram is still to be handed in.
+    /// A server's, for the client that sent this Initial. Its datagram is still to be handed in.
     pub(crate) fn new_server(
         setup: Setup<'_>,
         crypto: &dyn ServerProvider,
-        original: Cid,
-        peer: Cid,
-    ) -> Result<Self, TlsError> {
-        Self::accept(setup, crypto, original, None, peer)
-    }
-
-    /// A server's, for a client that followed our Retry and brought its token back: now its
-    /// Initial goes to `retry`, the connection ID of that Retry, and it is where it says.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no endpoint sends Retry yet"))]
-    pub(crate) fn new_server_after_retry(
-        setup: Setup<'_>,
-        crypto: &dyn ServerProvider,
-        original: Cid,
-        retry: Cid,
-        peer: Cid,
-    ) -> Result<Self, TlsError> {
-        let mut connection = Self::accept(setup, crypto, original, Some(retry), peer)?;
-        connection.paths.set_validated();
-        Ok(connection)
-    }
-
-    fn accept(
-        setup: Setup<'_>,
-        crypto: &dyn ServerProvider,
-        original: Cid,
-        retry: Option<Cid>,
-        peer: Cid,
+        first: &FirstInitial,
     ) -> Result<Self, TlsError> {
         let provider = crypto.provider();
         let mut random = Random::new(provider.clone(), setup.entropy);
         let local_cid = random.cid();
         let streams = Streams::new(Side::Server, setup.limits);
         let server = handshake::ServerParams {
-            original,
-            retry,
+            original: first.original,
+            retry: first.retry,
             reset_token: reset_token(&*provider, &setup.reset_key, &local_cid),
         };
         let params = handshake::local_params(
@@ -284,25 +293,38 @@ impl Connection {
             setup.limits,
             streams.local_params(),
             local_cid,
+            version::of_server(first.version, &setup.transport.versions),
             Some(server),
             &mut random,
         );
         let terms = early::terms(setup.transport, setup.limits, &streams, setup.terms);
-        let session = crypto.start(Version::V1, setup.alpn, params, &terms)?;
-        let handshake = Handshake::new(local_cid, retry.unwrap_or(original), Some(peer));
-        Ok(Self::new(
+        let session = crypto.start(first.version, setup.alpn, params, &terms)?;
+        let handshake = Handshake::new(
+            local_cid,
+            first.retry.unwrap_or(first.original),
+            Some(first.source),
+            Negotiation::of_server(first.version),
+        );
+        let mut connection = Self::new(
             Side::Server,
+            first.version,
             &setup,
             provider,
             random,
             session,
             handshake,
             streams,
-        ))
+        );
+        if first.is_validated {
+            connection.paths.set_validated();
+        }
+        Ok(connection)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "its parts, each once")]
     fn new(
         side: Side,
+        version: Version,
         setup: &Setup<'_>,
         provider: Arc<dyn Provider>,
         random: Random,
@@ -319,7 +341,7 @@ impl Connection {
         } = handshake;
         let mut spaces = SpaceId::ALL.map(|id| Space::new(id, config.max_ack_delay, &limits));
         let [initial, ..] = &mut spaces;
-        initial.keys = SpaceKeys::Level(provider.initial_keys(Version::V1, &original_cid, side));
+        initial.keys = SpaceKeys::Level(provider.initial_keys(version, &original_cid, side));
         let datagram_size = config.datagram_size;
         let recovery = Recovery::new(
             Instant::ZERO,
@@ -341,6 +363,7 @@ impl Connection {
         }
         Self {
             side,
+            version,
             phase: Phase::Handshaking,
             now: None,
             provider,

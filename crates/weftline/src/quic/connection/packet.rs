@@ -14,7 +14,7 @@ use crate::{
     time::Instant,
     wire::{
         NoRoom, Side, Writer,
-        packet::{HeaderLayout, LongHeader, LongKind, ShortHeader, TruncatedNumber, version},
+        packet::{HeaderLayout, LongHeader, LongKind, ShortHeader, TruncatedNumber},
     },
 };
 
@@ -152,7 +152,7 @@ impl Connection {
         };
         let header = LongHeader {
             kind,
-            version: version::V1,
+            version: self.version.0,
             destination,
             source: self.handshake.local_cid,
             number,
@@ -185,6 +185,7 @@ impl Connection {
         datagram: &mut [u8],
         ect: bool,
     ) -> Result<(), Fault> {
+        let path = self.recovery.active().id();
         for draft in drafts.iter() {
             let packet = datagram.get_mut(draft.start..draft.end + TAG_LEN);
             let packet = packet.unwrap_or_default();
@@ -200,6 +201,8 @@ impl Connection {
                     ack_eliciting: content.is_eliciting,
                     in_flight: content.is_eliciting || draft.has_padding,
                     ect,
+                    path,
+                    mtu_probe: false,
                     frames: &space.sent,
                 },
             );

@@ -17,7 +17,7 @@ use crate::{
     udp::{Ecn, RecvMeta},
     wire::{
         Cid, Side,
-        packet::{Packet, PacketType, PlainHeader, ProtectedHeader, version},
+        packet::{Packet, PacketType, PlainHeader, ProtectedHeader},
         varint,
     },
 };
@@ -112,7 +112,7 @@ impl Connection {
                     break;
                 }
                 Ok(Packet::VersionNegotiation(packet)) => {
-                    self.on_version_negotiation(&packet);
+                    self.on_version_negotiation(now, &packet);
                     break;
                 }
                 Err(_) => break,
@@ -212,7 +212,7 @@ impl Connection {
         if let Some(version) = header.version {
             // RFC 9000, section 7.2: the peer does not change its ID in a handshake.
             let source = handshake.peer_cid.unwrap_or(header.source);
-            if version != version::V1 || source != header.source {
+            if version != self.version.0 || source != header.source {
                 return None;
             }
         }
@@ -327,6 +327,7 @@ impl Connection {
         if self.handshake.peer_cid.is_none() {
             // The server chose its ID (RFC 9000, section 7.2).
             self.handshake.peer_cid = Some(header.source);
+            self.handshake.negotiation.on_answered();
             self.remote_cids.set_handshake(header.source);
         }
         let is_newest = self.space(id).acks.largest() < Some(packet.number);

@@ -3,7 +3,7 @@
 
 use core::{ops::RangeInclusive, time::Duration};
 
-use super::{GRANULARITY, Outcome, Recovery, SpaceId};
+use super::{GRANULARITY, MtuProbe, Outcome, PathId, Recovery, SpaceId, path::PathStates};
 use crate::{
     error::{Fault, TransportCode},
     quic::{
@@ -56,20 +56,18 @@ impl Recovery {
         let Some(&newest) = newest else {
             return Ok(());
         };
+        if raised {
+            space.largest_acked_path = newest.path;
+        }
         space.newest_acked_sent = space.newest_acked_sent.max(Some(newest.time));
         self.last_progress = self.last_progress.max(now);
-
-        let flying = self.newly_acked.iter().filter(|packet| packet.in_flight);
-        let current = flying.filter(|packet| packet.number >= self.path_start_of(id));
-        let bytes: u64 = current.map(|packet| u64::from(packet.size)).sum();
-        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
-
-        if newest.number == ack.largest && newest.number >= self.path_start_of(id) {
+        self.land_acked(outcome);
+        if newest.number == ack.largest {
             self.sample_rtt(now, id, newest, ack.delay);
             self.process_ecn(now, id, newest, ack.ecn, raised);
         }
         self.detect_lost(now, id, outcome);
-        self.credit_acked(id);
+        self.credit_acked();
 
         if self.side == Side::Client && id == SpaceId::Handshake {
             self.peer_validated_address = true;
@@ -93,7 +91,9 @@ impl Recovery {
             _ => delay,
         };
         let sample = now.saturating_since(newest.time);
-        self.rtt.update(now, sample, delay);
+        if let Some(path) = self.paths.get_mut(newest.path) {
+            path.rtt.update(now, sample, delay);
+        }
     }
 
     fn process_ecn(
@@ -109,51 +109,76 @@ impl Recovery {
             return;
         }
         let marked = self.newly_acked.iter().filter(|packet| packet.ect).count();
-        if self.ecn.on_ack(id, counts, marked as u64) {
-            self.controller
+        let Some(path) = self.paths.get_mut(newest.path) else {
+            return;
+        };
+        if path.ecn.on_ack(id, counts, marked as u64) {
+            path.controller
                 .on_congestion_event(now, newest.time, Cause::Ecn);
         }
     }
 
-    /// Tells the controller of what arrived. It comes after losses: these begin a recovery period
-    /// in which the window does not grow.
-    fn credit_acked(&mut self, id: SpaceId) {
-        let path_start = self.path_start_of(id);
-        for packet in self.newly_acked.drain(..) {
-            if !packet.in_flight || packet.number < path_start {
+    /// What arrived is in flight no longer.
+    fn land_acked(&mut self, outcome: &mut Outcome) {
+        for packet in &self.newly_acked {
+            let Some(path) = self.paths.get_mut(packet.path) else {
                 continue;
+            };
+            if packet.in_flight {
+                path.on_landed(packet.size.into());
             }
-            self.controller.on_ack(&AckedPacket {
-                sent: packet.time,
-                bytes: packet.size,
-                app_limited: !self.window_used,
-            });
+            if packet.mtu_probe {
+                outcome.acked_mtu_probe = Some(MtuProbe::of(packet));
+            } else if packet.path == self.paths.active.id {
+                outcome.acked_max = outcome.acked_max.max(Some(packet.size));
+            }
+        }
+    }
+
+    /// Tells the controllers of what arrived. It comes after losses: these begin a recovery period
+    /// in which the window does not grow.
+    fn credit_acked(&mut self) {
+        for packet in self.newly_acked.drain(..) {
+            let Some(path) = self.paths.get_mut(packet.path) else {
+                continue;
+            };
+            if packet.in_flight {
+                path.controller.on_ack(&AckedPacket {
+                    sent: packet.time,
+                    bytes: packet.size,
+                    app_limited: !path.window_used,
+                });
+            }
         }
     }
 
     /// Declares lost what an acknowledged packet overtook by three packets or by time, and sets
     /// the time for the rest.
+    ///
+    /// Packets on different paths overtake each other all the time. One that is not on the path of
+    /// the packet that overtook it is lost by time only, by the slower path's.
     pub(super) fn detect_lost(&mut self, now: Instant, id: SpaceId, outcome: &mut Outcome) {
-        let path_start = self.path_start_of(id);
         let mut streak = LossStreak::new(self.persistent_from(id), self.persistent_duration());
         let mut newest_lost = None;
-        let loss_delay = self.rtt.loss_delay();
         let space = &mut self.spaces[id as usize];
         space.loss_time = None;
         let Some(largest_acked) = space.largest_acked else {
             return;
         };
+        let active = self.paths.active.id;
+        let mut delays = LossDelays::new(&self.paths);
         let mut index = 0;
         while let Some((packet, state)) = space.sent.get(index) {
             if packet.number > largest_acked {
                 break;
             }
             match state {
-                SentState::Acked => streak.on_acked(),
-                SentState::Skipped | SentState::Lost => {}
+                SentState::Acked if packet.path == active => streak.on_acked(),
+                SentState::Acked | SentState::Skipped | SentState::Lost => {}
                 SentState::Outstanding => {
-                    let lost_at = packet.time + loss_delay;
+                    let lost_at = packet.time + delays.of(&self.paths, packet.path);
                     let overtaken = match largest_acked - packet.number {
+                        _ if packet.path != space.largest_acked_path => false,
                         0..PACKET_THRESHOLD => false,
                         // A number left out is no packet that overtook this one.
                         PACKET_THRESHOLD => !space.sent.skipped_after(index, OVERTAKERS),
@@ -162,16 +187,18 @@ impl Recovery {
                     if overtaken || lost_at <= now {
                         space.sent.lose(index, &mut outcome.lost);
                         self.lost_packets += 1;
-                        if packet.in_flight && packet.number >= path_start {
-                            let bytes = u64::from(packet.size);
-                            self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
+                        let is_congestion = self.paths.on_lost(now, &packet, outcome);
+                        if is_congestion && packet.path == active {
                             newest_lost = newest_lost.max(Some(packet.time));
                             streak.on_lost(packet);
                         }
                     } else if packet.in_flight {
-                        // What comes after it was sent later and overtaken by less.
-                        space.loss_time = Some(lost_at);
-                        break;
+                        let earliest = space.loss_time.map_or(lost_at, |at| at.min(lost_at));
+                        space.loss_time = Some(earliest);
+                        if delays.are_equal() {
+                            // What comes after it was sent later and overtaken by less.
+                            break;
+                        }
                     }
                 }
             }
@@ -179,11 +206,12 @@ impl Recovery {
         }
         space.sent.trim();
         if let Some(sent) = newest_lost {
-            self.controller.on_congestion_event(now, sent, Cause::Loss);
+            let path = &mut self.paths.active;
+            path.controller.on_congestion_event(now, sent, Cause::Loss);
             if streak.is_persistent {
-                self.controller
+                path.controller
                     .on_congestion_event(now, sent, Cause::Persistent);
-                self.rtt.on_persistent_congestion();
+                path.rtt.on_persistent_congestion();
             }
         }
     }
@@ -194,7 +222,7 @@ impl Recovery {
     fn persistent_from(&self, id: SpaceId) -> Option<Instant> {
         let others = SpaceId::ALL.into_iter().filter(|&other| other != id);
         let arrived = others.filter_map(|other| self.space(other).newest_acked_sent);
-        let sampled = self.rtt.first_sample()?;
+        let sampled = self.paths.active.rtt.first_sample()?;
         Some(arrived.fold(sampled, Instant::max))
     }
 
@@ -203,6 +231,83 @@ impl Recovery {
         self.pto(SpaceId::Data)
             .max(GRANULARITY)
             .saturating_mul(PERSISTENT_THRESHOLD)
+    }
+}
+
+impl PathStates {
+    /// A packet is lost. True when that tells of congestion on a path that is still known; of the
+    /// active one the caller tells.
+    fn on_lost(&mut self, now: Instant, packet: &SentPacket, outcome: &mut Outcome) -> bool {
+        let active = self.active.id;
+        let Some(path) = self.get_mut(packet.path) else {
+            return false;
+        };
+        if packet.in_flight {
+            path.on_landed(packet.size.into());
+        }
+        if packet.mtu_probe {
+            outcome.lost_mtu_probe = Some(MtuProbe::of(packet));
+            return false;
+        }
+        if packet.path == active {
+            let size = packet.size;
+            outcome.lost_min = Some(outcome.lost_min.map_or(size, |min| min.min(size)));
+        } else if packet.in_flight {
+            path.controller
+                .on_congestion_event(now, packet.time, Cause::Loss);
+        }
+        packet.in_flight
+    }
+
+    /// How long after its sending an overtaken packet on the path `id` is lost.
+    fn loss_delay(&self, id: PathId) -> Duration {
+        let active = self.active.rtt.loss_delay();
+        match self.get(id) {
+            Some(path) if id != self.active.id => path.rtt.loss_delay().max(active),
+            _ => active,
+        }
+    }
+}
+
+/// [`PathStates::loss_delay`], worked out once for packets on the same path.
+#[derive(Debug)]
+struct LossDelays {
+    path: PathId,
+    delay: Duration,
+    changed: bool,
+}
+
+impl LossDelays {
+    fn new(paths: &PathStates) -> Self {
+        let path = paths.active.id;
+        Self {
+            path,
+            delay: paths.loss_delay(path),
+            changed: false,
+        }
+    }
+
+    fn of(&mut self, paths: &PathStates, path: PathId) -> Duration {
+        if path != self.path {
+            self.path = path;
+            self.delay = paths.loss_delay(path);
+            self.changed = true;
+        }
+        self.delay
+    }
+
+    /// Whether it was the same for all so far, the packets of the active path.
+    const fn are_equal(&self) -> bool {
+        !self.changed
+    }
+}
+
+impl MtuProbe {
+    const fn of(packet: &SentPacket) -> Self {
+        Self {
+            path: packet.path,
+            size: packet.size,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use core::time::Duration;
 mod ecn;
 mod loss;
 mod pacer;
+mod path;
 mod rtt;
 mod skip;
 mod timer;
@@ -15,9 +16,10 @@ mod timer;
 mod tests;
 
 pub(crate) use loss::Ack;
+pub(crate) use path::{PathId, PathState};
 pub(crate) use rtt::{GRANULARITY, Rtt};
 
-use self::{ecn::EcnValidator, pacer::Pacer, skip::SkipPlan};
+use self::{path::PathStates, skip::SkipPlan};
 use super::{
     congestion::Controller,
     sent::{SentFrame, SentFrames, SentPacket, SentPackets},
@@ -59,6 +61,11 @@ pub(crate) struct PacketSent<'a> {
     pub(crate) in_flight: bool,
     /// Its datagram is marked ECT(0).
     pub(crate) ect: bool,
+    /// The path that it goes on. One that recovery does not know has no congestion control.
+    pub(crate) path: PathId,
+    /// It tries whether the path carries its size (RFC 9000, section 14.4): it is larger than
+    /// `max_datagram_size`, and its loss is no sign of congestion.
+    pub(crate) mtu_probe: bool,
     pub(crate) frames: &'a SentFrames,
 }
 
@@ -67,29 +74,34 @@ pub(crate) struct PacketSent<'a> {
 pub(crate) struct Outcome {
     pub(crate) acked: Vec<SentFrame>,
     pub(crate) lost: Vec<SentFrame>,
+    pub(crate) acked_mtu_probe: Option<MtuProbe>,
+    pub(crate) lost_mtu_probe: Option<MtuProbe>,
+    /// Of the packets on the active path that are no MTU probes, the size of the largest
+    /// acknowledged and of the smallest lost since this was last reset; for finding paths that
+    /// swallow what is large (RFC 8899, section 4.3).
+    pub(crate) acked_max: Option<u16>,
+    pub(crate) lost_min: Option<u16>,
 }
 
-/// Loss recovery of one connection, on its current path.
+/// A packet that tried a size.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MtuProbe {
+    pub(crate) path: PathId,
+    /// Bytes of the packet: all of the UDP payload.
+    pub(crate) size: u16,
+}
+
+/// Loss recovery of one connection, on all of its paths.
 #[derive(Debug)]
 pub(crate) struct Recovery {
     side: Side,
     spaces: [Space; 3],
-    rtt: Rtt,
+    paths: PathStates,
     initial_rtt: Duration,
-    controller: Box<dyn Controller>,
     /// The controller that a new path starts with.
     fresh_controller: Box<dyn Controller>,
-    pacer: Pacer,
-    ecn: EcnValidator,
     skip: SkipPlan,
-    max_datagram_size: u16,
     max_sent_packets: usize,
-    bytes_in_flight: u64,
-    /// The window is in use: what is acknowledged now shows that the path carries it.
-    window_used: bool,
-    /// The first 1-RTT packet sent on the current path. What was sent before tells nothing about
-    /// this path (RFC 9000, section 9.4).
-    path_start: u64,
     peer_max_ack_delay: Duration,
     /// The client knows that the server has validated its address.
     peer_validated_address: bool,
@@ -112,6 +124,7 @@ pub(crate) struct Recovery {
 struct Space {
     sent: SentPackets,
     largest_acked: Option<u64>,
+    largest_acked_path: PathId,
     /// The latest time at which a packet since acknowledged was sent.
     newest_acked_sent: Option<Instant>,
     last_eliciting_sent: Instant,
@@ -125,21 +138,21 @@ struct Space {
 
 impl Recovery {
     pub(crate) fn new(now: Instant, config: RecoveryConfig) -> Self {
+        let active = PathState::new(
+            now,
+            PathId::default(),
+            config.initial_rtt,
+            config.max_datagram_size,
+            config.controller.clone(),
+        );
         Self {
             side: config.side,
             spaces: Default::default(),
-            rtt: Rtt::new(config.initial_rtt),
+            paths: PathStates::new(active),
             initial_rtt: config.initial_rtt,
-            fresh_controller: config.controller.clone_box(),
-            controller: config.controller,
-            pacer: Pacer::new(now, config.max_datagram_size),
-            ecn: EcnValidator::default(),
+            fresh_controller: config.controller,
             skip: SkipPlan::default(),
-            max_datagram_size: config.max_datagram_size,
             max_sent_packets: config.max_sent_packets,
-            bytes_in_flight: 0,
-            window_used: false,
-            path_start: 0,
             peer_max_ack_delay: Duration::from_millis(25),
             // Clients validate a server's address by what they receive.
             peer_validated_address: config.side == Side::Server,
@@ -182,6 +195,8 @@ impl Recovery {
             ack_eliciting: packet.ack_eliciting,
             in_flight: packet.in_flight,
             ect: packet.ect,
+            path: packet.path,
+            mtu_probe: packet.mtu_probe,
         };
         space.sent.push(sent, packet.frames.as_slice());
         if packet.ack_eliciting {
@@ -192,45 +207,38 @@ impl Recovery {
         } else {
             space.silent_run = space.silent_run.saturating_add(1);
         }
+        let Some(path) = self.paths.get_mut(packet.path) else {
+            return;
+        };
         if packet.ect {
-            self.ecn.on_marked_sent(id);
+            path.ecn.on_marked_sent(id);
         }
         if packet.in_flight {
-            self.bytes_in_flight += u64::from(packet.size);
-            self.controller
-                .on_sent(now, packet.size, self.bytes_in_flight);
-            let (window, smoothed) = (self.controller.window(), self.rtt.smoothed());
-            self.pacer.on_sent(now, packet.size, window, smoothed);
-            self.window_used = self.is_window_full();
+            path.on_in_flight_sent(now, packet.size);
         }
     }
 
-    /// Bytes that the congestion window lets go now. Probes and packets with nothing but ACK
-    /// frames need none.
+    /// Bytes that the active path's congestion window lets go now. Probes and packets with nothing
+    /// but ACK frames need none.
     pub(crate) fn send_budget(&self) -> u64 {
-        self.controller
-            .window()
-            .saturating_sub(self.bytes_in_flight)
+        self.paths.active.send_budget()
     }
 
     /// When `size` bytes may go by the pacer; `None` for now. To ask means to have something to
     /// send that the window lets go. Probes and packets with nothing but ACK frames do not wait.
     pub(crate) fn pacing_delay(&mut self, now: Instant, size: u16) -> Option<Instant> {
-        let (window, smoothed) = (self.controller.window(), self.rtt.smoothed());
-        let ready = self.pacer.delay(now, size, window, smoothed)?;
+        let path = &mut self.paths.active;
+        let (window, smoothed) = (path.controller.window(), path.rtt.smoothed());
+        let ready = path.pacer.delay(now, size, window, smoothed)?;
         // The pacer, not the application, keeps the window from being full.
-        self.window_used = true;
+        path.window_used = true;
         Some(ready)
     }
 
     /// Window and pacer would let a packet go, but there is nothing to send.
     pub(crate) fn on_app_limited(&mut self) {
-        self.window_used = self.is_window_full();
-    }
-
-    /// Nearly: less than three datagrams would go.
-    fn is_window_full(&self) -> bool {
-        self.send_budget() < 3 * u64::from(self.max_datagram_size)
+        let path = &mut self.paths.active;
+        path.window_used = path.is_window_full();
     }
 
     /// Whether so many packets are tracked that nothing but acknowledgements and probes may be
@@ -265,9 +273,63 @@ impl Recovery {
         self.space(space).silent_run >= SILENT_RUN_MAX
     }
 
-    /// Whether packets may be marked ECT(0).
+    /// Whether packets on the active path may be marked ECT(0).
     pub(crate) const fn may_mark_ect(&self) -> bool {
-        self.ecn.may_mark()
+        self.paths.active.may_mark_ect()
+    }
+
+    // --- Paths ---
+
+    /// The path in use.
+    pub(crate) const fn active(&self) -> &PathState {
+        &self.paths.active
+    }
+
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only the active path is looked at")
+    )]
+    pub(crate) fn path(&self, id: PathId) -> Option<&PathState> {
+        self.paths.get(id)
+    }
+
+    /// Takes up a path of which nothing is known yet. What is sent there counts there, from the
+    /// first packet on.
+    pub(crate) fn add_path(&mut self, now: Instant, id: PathId, max_datagram_size: u16) {
+        if self.paths.active.id == id {
+            return;
+        }
+        let path = self.fresh_path(now, id, max_datagram_size);
+        self.paths.add(path);
+    }
+
+    /// Goes on with another path: its window, pacer and round-trip time count from now on. The one
+    /// before stays known until it is removed. False when there is no such path.
+    pub(crate) fn activate(&mut self, id: PathId) -> bool {
+        let changed = self.paths.active.id != id;
+        let found = self.paths.activate(id);
+        if found && changed {
+            self.pto_count = 0;
+        }
+        found
+    }
+
+    /// Forgets a path, unless it is the active one: what becomes of packets sent there changes no
+    /// window any more.
+    pub(crate) fn remove_path(&mut self, id: PathId) {
+        self.paths.remove(id);
+    }
+
+    /// The size of UDP payloads on a path changed.
+    pub(crate) fn on_mtu_update(&mut self, id: PathId, max_datagram_size: u16) {
+        if let Some(path) = self.paths.get_mut(id) {
+            path.on_mtu_update(max_datagram_size);
+        }
+    }
+
+    fn fresh_path(&self, now: Instant, id: PathId, max_datagram_size: u16) -> PathState {
+        let controller = self.fresh_controller.clone();
+        PathState::new(now, id, self.initial_rtt, max_datagram_size, controller)
     }
 
     // --- The connection's progress ---
@@ -293,28 +355,20 @@ impl Recovery {
         self.amplification_blocked = blocked;
     }
 
-    pub(crate) fn on_mtu_update(&mut self, max_datagram_size: u16) {
-        self.max_datagram_size = max_datagram_size;
-        self.controller.on_mtu_update(max_datagram_size);
-        self.pacer.on_mtu_update(max_datagram_size);
-    }
-
     /// The keys of `space` are gone: its packets are neither acknowledged nor lost any more
     /// (RFC 9002, section 6.4).
     pub(crate) fn discard_space(&mut self, now: Instant, space: SpaceId) {
-        let path_start = self.path_start_of(space);
         let space = &mut self.spaces[space as usize];
-        let flying = space.sent.outstanding();
-        let bytes = flying
-            .filter(|packet| packet.in_flight && packet.number >= path_start)
-            .map(|packet| u64::from(packet.size))
-            .sum();
+        for packet in space.sent.outstanding().filter(|packet| packet.in_flight) {
+            if let Some(path) = self.paths.get_mut(packet.path) {
+                path.on_landed(packet.size.into());
+            }
+        }
         space.sent.discard();
         *space = Space {
             sent: core::mem::take(&mut space.sent),
             ..Space::default()
         };
-        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
         self.pto_count = 0;
         self.last_progress = self.last_progress.max(now);
     }
@@ -329,39 +383,38 @@ impl Recovery {
     /// A Retry packet came: everything starts over, packet numbers go on (RFC 9002, section 6.3).
     pub(crate) fn on_retry(&mut self, now: Instant) {
         self.discard_space(now, SpaceId::Initial);
-        self.reset_path(now);
+        let PathState {
+            id,
+            max_datagram_size,
+            ..
+        } = self.paths.active;
+        self.paths.active = self.fresh_path(now, id, max_datagram_size);
+        self.pto_count = 0;
     }
 
     /// The connection moved to another path: nothing that was learned holds there (RFC 9000,
     /// section 9.4).
     pub(crate) fn on_path_change(&mut self, now: Instant) {
-        self.path_start = self.next_packet_number(SpaceId::Data);
-        self.reset_path(now);
-    }
-
-    fn reset_path(&mut self, now: Instant) {
-        self.bytes_in_flight = 0;
-        self.window_used = false;
-        self.pto_count = 0;
-        self.rtt = Rtt::new(self.initial_rtt);
-        self.controller = self.fresh_controller.clone();
-        self.controller.on_mtu_update(self.max_datagram_size);
-        self.pacer = Pacer::new(now, self.max_datagram_size);
-        self.ecn = EcnValidator::default();
+        let old = self.paths.active.id;
+        let new = PathId(old.0.wrapping_add(1));
+        self.add_path(now, new, self.paths.active.max_datagram_size);
+        self.activate(new);
+        self.remove_path(old);
     }
 
     // --- What is known ---
 
+    /// The active path's round-trip time.
     pub(crate) const fn rtt(&self) -> &Rtt {
-        &self.rtt
+        self.paths.active.rtt()
     }
 
     pub(crate) const fn bytes_in_flight(&self) -> u64 {
-        self.bytes_in_flight
+        self.paths.active.bytes_in_flight()
     }
 
     pub(crate) fn congestion_window(&self) -> u64 {
-        self.controller.window()
+        self.paths.active.congestion_window()
     }
 
     pub(crate) fn largest_acked(&self, space: SpaceId) -> Option<u64> {
@@ -380,15 +433,6 @@ impl Recovery {
 
     fn space(&self, id: SpaceId) -> &Space {
         &self.spaces[id as usize]
-    }
-
-    /// The first packet of `space` that was sent on the current path. There is no other path
-    /// before the handshake is over.
-    fn path_start_of(&self, space: SpaceId) -> u64 {
-        match space {
-            SpaceId::Initial | SpaceId::Handshake => 0,
-            SpaceId::Data => self.path_start,
-        }
     }
 }
 

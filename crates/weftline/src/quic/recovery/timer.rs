@@ -49,11 +49,12 @@ impl Recovery {
         None
     }
 
-    /// The probe timeout of `space` without backoff: the longest an answer normally takes.
+    /// The probe timeout of `space` on the active path without backoff: the longest an answer normally takes.
     pub(crate) fn pto(&self, space: SpaceId) -> Duration {
+        let pto = self.paths.active.rtt.pto();
         match space {
-            SpaceId::Initial | SpaceId::Handshake => self.rtt.pto(),
-            SpaceId::Data => self.rtt.pto().saturating_add(self.peer_max_ack_delay),
+            SpaceId::Initial | SpaceId::Handshake => pto,
+            SpaceId::Data => pto.saturating_add(self.peer_max_ack_delay),
         }
     }
 

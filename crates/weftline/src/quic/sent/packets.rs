@@ -6,6 +6,7 @@ use core::ops::RangeInclusive;
 use super::SentFrame;
 use crate::{
     error::{Fault, TransportCode},
+    quic::recovery::PathId,
     time::Instant,
 };
 
@@ -21,6 +22,9 @@ pub(crate) struct SentPacket {
     pub(crate) in_flight: bool,
     /// Went out marked ECT(0).
     pub(crate) ect: bool,
+    pub(crate) path: PathId,
+    /// Tries whether the path carries its size.
+    pub(crate) mtu_probe: bool,
 }
 
 /// How far a packet number has come.
@@ -99,6 +103,8 @@ impl SentPackets {
             ack_eliciting: false,
             in_flight: false,
             ect: false,
+            path: PathId::default(),
+            mtu_probe: false,
         };
         self.push_entry(packet, SentState::Skipped, &[]);
     }

@@ -18,7 +18,7 @@ use crate::{
     wire::{
         Side, Writer,
         frame::Frame,
-        packet::{HeaderLayout, LongHeader, LongKind, ShortHeader, TruncatedNumber, version},
+        packet::{HeaderLayout, LongHeader, LongKind, ShortHeader, TruncatedNumber},
     },
 };
 
@@ -72,6 +72,7 @@ fn header(conn: &Connection, id: SpaceId, number: u64, w: &mut Writer<'_>) -> He
     let kind = match id {
         SpaceId::Initial => LongKind::Initial { token: &[] },
         SpaceId::Handshake => LongKind::Handshake,
+        SpaceId::Data if conn.drafts_early(id) => LongKind::ZeroRtt,
         SpaceId::Data => {
             let header = ShortHeader {
                 destination,
@@ -84,7 +85,7 @@ fn header(conn: &Connection, id: SpaceId, number: u64, w: &mut Writer<'_>) -> He
     };
     let header = LongHeader {
         kind,
-        version: version::V1,
+        version: conn.version.0,
         destination,
         source: conn.handshake.local_cid,
         number,

@@ -4,9 +4,9 @@ use alloc::{boxed::Box, vec, vec::Vec};
 use core::time::Duration;
 
 use super::{
-    super::{Connection, Setup, handshake::ServerParams, handshake::local_params},
+    super::{Connection, FirstInitial, Setup, handshake::ServerParams, handshake::local_params},
     craft::frames,
-    pair::{ALPN, CLIENT, End, Options, Pair, SERVER, client, first_cids},
+    pair::{ALPN, CLIENT, End, Options, Pair, SERVER, client, first_cids, first_initial},
 };
 use crate::{
     Instant,
@@ -97,9 +97,12 @@ fn a_retry_is_followed() {
         terms: &[],
         entropy: &mut entropy,
     };
-    let crypto = &options.server_crypto;
-    let server =
-        Connection::new_server_after_retry(setup, crypto, original, cid(7), source).unwrap();
+    let first = FirstInitial {
+        retry: Some(cid(7)),
+        is_validated: true,
+        ..FirstInitial::new(Version::V1, original, source)
+    };
+    let server = Connection::new_server(setup, &options.server_crypto, &first).unwrap();
     let mut pair = Pair::of(client, End::new(server, SERVER), now);
     for (_, data) in again {
         pair.carry(Side::Client, data);
@@ -119,7 +122,7 @@ fn a_retry_that_the_server_does_not_own_up_to() {
     let (mut client, now, original, source) = waiting_client();
     client.receive(now, &flight(now, retry(original, source, cid(7), TOKEN)));
     let again = client.transmit(now);
-    let server = super::pair::server(&Options::default(), cid(7), source);
+    let server = super::pair::server(&Options::default(), &first_initial(&again[0].1));
     let mut pair = Pair::of(client, End::new(server, SERVER), now);
     for (_, data) in again {
         pair.carry(Side::Client, data);
@@ -589,6 +592,7 @@ fn our_own_parameters_are_good() {
         &options.server_limits,
         streams,
         cid(2),
+        VersionInformation::new(version::V1, [version::V1]),
         Some(server),
         &mut random,
     );

@@ -1,4 +1,5 @@
 mod craft;
+mod early;
 mod echo;
 mod faults;
 mod handshake;
@@ -7,3 +8,4 @@ mod lifecycle;
 mod limits;
 mod pair;
 mod paths;
+mod versions;

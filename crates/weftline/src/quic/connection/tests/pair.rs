@@ -3,6 +3,7 @@
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     vec,
     vec::Vec,
 };
@@ -11,11 +12,14 @@ use core::{
     time::Duration,
 };
 
-use super::super::{Change, Connection, Setup};
+use super::super::{Change, Connection, FirstInitial, Remembered, Setup};
 use crate::{
     Instant,
     config::{Limits, TransportConfig},
-    crypto::null::{NullClient, NullServer},
+    crypto::{
+        ClientProvider, Version,
+        null::{NullClient, NullServer},
+    },
     entropy::SeededEntropy,
     quic::{StreamChange, streams::ReadFail},
     udp::{RecvMeta, Transmit},
@@ -98,6 +102,10 @@ pub(super) const fn address(host: u8, port: u16) -> SocketAddr {
 }
 
 pub(super) fn client(options: &Options) -> Connection {
+    client_resuming(options, None)
+}
+
+pub(super) fn client_resuming(options: &Options, session: Option<Remembered>) -> Connection {
     let mut entropy = SeededEntropy::new(options.seed);
     let setup = Setup {
         transport: &options.client,
@@ -109,10 +117,11 @@ pub(super) fn client(options: &Options) -> Connection {
         terms: &[],
         entropy: &mut entropy,
     };
-    Connection::new_client(setup, &options.client_crypto, "example.org", None).unwrap()
+    let crypto: Arc<dyn ClientProvider> = Arc::new(options.client_crypto);
+    Connection::new_client(setup, &crypto, "example.org", session).unwrap()
 }
 
-pub(super) fn server(options: &Options, original: Cid, peer: Cid) -> Connection {
+pub(super) fn server(options: &Options, first: &FirstInitial) -> Connection {
     let mut entropy = SeededEntropy::new(options.seed + 1000);
     let setup = Setup {
         transport: &options.server,
@@ -124,7 +133,16 @@ pub(super) fn server(options: &Options, original: Cid, peer: Cid) -> Connection 
         terms: &[],
         entropy: &mut entropy,
     };
-    Connection::new_server(setup, &options.server_crypto, original, peer).unwrap()
+    Connection::new_server(setup, &options.server_crypto, first).unwrap()
+}
+
+/// What a client's first Initial tells.
+pub(super) fn first_initial(datagram: &[u8]) -> FirstInitial {
+    let Some(Invariant::Long { version, .. }) = Invariant::parse(datagram, 8) else {
+        panic!("no long header");
+    };
+    let (destination, source) = first_cids(datagram);
+    FirstInitial::new(Version(version), destination, source)
 }
 
 /// The connection IDs of a client's first Initial: destination and source.
@@ -234,11 +252,16 @@ impl End {
 impl Pair {
     /// Both ends; the server has the client's first Initial in its inbox.
     pub(super) fn new(options: &Options) -> Self {
+        Self::begun_by(options, client(options))
+    }
+
+    /// The same, with a client that has sent nothing yet.
+    pub(super) fn begun_by(options: &Options, client: Connection) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let mut client = End::new(client(options), CLIENT);
+        let mut client = End::new(client, CLIENT);
         let first = client.transmit(now);
-        let (original, peer) = first_cids(&first[0].1);
-        let server = End::new(server(options, original, peer), SERVER);
+        let server = server(options, &first_initial(&first[0].1));
+        let server = End::new(server, SERVER);
         let mut pair = Self::of(client, server, now);
         pair.latency = options.latency;
         for (_, data) in first {
