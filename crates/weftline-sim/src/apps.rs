@@ -14,6 +14,8 @@ use crate::world::{App, World};
 /// Accepts every session; sends back what streams and datagrams bring.
 #[derive(Debug, Default)]
 pub struct Echo {
+    /// Handshakes that were completed.
+    pub connected: usize,
     /// Sessions that ended, in order.
     pub ended: Vec<weftline::event::SessionClosed>,
     /// What was read from a stream and could not be written back yet.
@@ -30,6 +32,8 @@ pub struct Transfer {
     /// Which datagrams came back.
     datagrams: Vec<bool>,
     resend_at: Option<Instant>,
+    /// Whether the handshake is complete.
+    pub connected: bool,
     /// How the connection ended, if it did.
     pub closed: Option<weftline::event::CloseReason>,
     failure: Option<String>,
@@ -74,6 +78,7 @@ impl Transfer {
             streams: BTreeMap::new(),
             datagrams: vec![false; plan.datagrams],
             resend_at: None,
+            connected: false,
             closed: None,
             failure: None,
         }
@@ -82,6 +87,13 @@ impl Transfer {
     /// Its connection.
     pub fn conn(&self) -> Option<ConnId> {
         self.conn
+    }
+
+    /// Sends everything once more, in the same session.
+    pub fn again(&mut self) {
+        self.streams.clear();
+        self.datagrams.fill(false);
+        self.resend_at = Some(Instant::ZERO);
     }
 
     fn start(&mut self, now: Instant, endpoint: &mut Endpoint) {
@@ -217,6 +229,7 @@ impl App for Transfer {
             return;
         };
         match event {
+            Event::Connected => self.connected = true,
             Event::SessionReady(session, _) => self.on_ready(now, connection, session),
             Event::Readable(stream) => self.receive(connection, stream),
             Event::Writable(stream) => self.send(connection, stream),
@@ -241,8 +254,12 @@ impl App for Transfer {
             return;
         };
         self.resend_at = None;
-        if let Some(connection) = endpoint.connection(id) {
-            self.send_datagrams(now, connection);
+        let Some(connection) = endpoint.connection(id) else {
+            return;
+        };
+        match self.session {
+            Some(session) if self.streams.is_empty() => self.on_ready(now, connection, session),
+            _ => self.send_datagrams(now, connection),
         }
     }
 
@@ -310,6 +327,7 @@ impl App for Echo {
             return;
         };
         match event {
+            Event::Connected => self.connected += 1,
             Event::SessionRequested(session, _) => {
                 let _ = connection.accept_session(session, None);
             }
