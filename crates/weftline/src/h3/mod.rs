@@ -78,7 +78,7 @@ pub(crate) enum Change {
     Confirmed,
     /// The connection is over. Comes last.
     Closed(CloseReason),
-    /// The peer's SETTINGS came.
+    /// The peer's SETTINGS came. Never before `Connected`.
     Settings,
     /// Server: a request, whose head is valid.
     Request(StreamId, RequestHead),
@@ -218,6 +218,9 @@ impl Layer {
                 self.control.flush(quic);
                 self.on_early_data_over(quic);
                 self.changes.push_back(Change::Connected);
+                if self.peer_settings.is_some() {
+                    self.changes.push_back(Change::Settings);
+                }
             }
             quic::Change::EarlyData => {
                 self.connected = true;

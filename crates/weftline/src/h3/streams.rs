@@ -285,7 +285,10 @@ impl Layer {
                 ControlEvent::Settings(settings) => {
                     self.check_early_settings(quic, &settings)?;
                     self.peer_settings = Some(settings);
-                    self.changes.push_back(Change::Settings);
+                    // Those of early data are told with `Connected`.
+                    if quic.is_established() {
+                        self.changes.push_back(Change::Settings);
+                    }
                 }
                 ControlEvent::GoAway(first) => {
                     self.go_away_received = true;

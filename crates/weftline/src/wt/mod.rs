@@ -151,13 +151,8 @@ impl Layer {
         match change {
             Change::Connected => {
                 self.on_connected(io);
-                if io.h3.peer_settings().is_some() {
-                    self.on_settings(io)?;
-                }
                 return Ok(Some(change));
             }
-            // Those of early data: no session begins before the handshake is complete.
-            Change::Settings if !io.quic.is_established() => {}
             Change::Settings => self.on_settings(io)?,
             Change::GoAway => {
                 self.on_go_away(io);

@@ -31,6 +31,8 @@ pub(super) struct Options {
     pub(super) server: &'static [Dialect],
     pub(super) client_limits: Limits,
     pub(super) server_limits: Limits,
+    pub(super) client_crypto: NullClient,
+    pub(super) server_crypto: NullServer,
 }
 
 impl Default for Options {
@@ -40,6 +42,8 @@ impl Default for Options {
             server: Dialect::ALL,
             client_limits: Limits::default(),
             server_limits: Limits::default(),
+            client_crypto: NullClient::insecure(),
+            server_crypto: NullServer::insecure(),
         }
     }
 }
@@ -65,16 +69,21 @@ pub(super) struct Pair {
 impl Pair {
     /// Two ends that have not met: the client's first datagrams are on their way.
     pub(super) fn new(options: &Options) -> Self {
-        Self::resuming(options, None)
+        Self::resuming(options, None, |_| {})
     }
 
-    /// The same, with a session of an earlier connection.
-    pub(super) fn resuming(options: &Options, session: Option<StoredSession>) -> Self {
+    /// The same, with a session of an earlier connection, and what the client does before it sends
+    /// anything.
+    pub(super) fn resuming(
+        options: &Options,
+        session: Option<StoredSession>,
+        begin: impl FnOnce(&mut Connection),
+    ) -> Self {
         let now = Instant::from_micros(1_000_000);
         let client_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let server_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4433));
         let mut entropy = SeededEntropy::new(1);
-        let config = ClientConfig::builder(Arc::new(NullClient::insecure()))
+        let config = ClientConfig::builder(Arc::new(options.client_crypto))
             .dialects(options.client)
             .limits(options.client_limits.clone())
             .build()
@@ -86,6 +95,7 @@ impl Pair {
             session,
         };
         let mut client = Connection::client(now, start, &[1; 32], &mut entropy).unwrap();
+        begin(&mut client);
         let mut buf = vec![0; 1500];
         let first = client.poll_transmit(now, &mut buf).unwrap();
         let datagram = buf[..first.len].to_vec();
@@ -98,7 +108,7 @@ impl Pair {
         else {
             panic!("not an Initial")
         };
-        let config = ServerConfig::builder(Arc::new(NullServer::insecure()))
+        let config = ServerConfig::builder(Arc::new(options.server_crypto))
             .dialects(options.server)
             .limits(options.server_limits.clone())
             .build()
