@@ -20,6 +20,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("udp", &[]),
     ("wire", &[]),
     (
+        "probe",
+        &[
+            "wire",
+            "time",
+            "udp",
+            "crypto::Level",
+            "crypto::Version",
+            "event::CloseReason",
+        ],
+    ),
+    (
         "crypto",
         &["wire", "time", "error::Fault", "error::TransportCode"],
     ),
@@ -31,6 +42,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "time",
             "entropy",
             "udp",
+            "probe",
             "error::Fault",
             "error::TransportCode",
             "event::CloseReason",
@@ -43,6 +55,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "h3",
         &[
+            "probe",
             "quic",
             "wire",
             "crypto",
@@ -56,6 +69,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "wt",
         &[
+            "probe",
             "h3",
             "quic",
             "wire",
@@ -91,7 +105,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("driver", &["endpoint", "time", "udp"]),
     (
         "config",
-        &["crypto", "error::ConfigError", "wire", "wt::Dialect"],
+        &[
+            "crypto",
+            "error::ConfigError",
+            "probe",
+            "wire",
+            "wt::Dialect",
+        ],
     ),
     ("error", &[]),
     (

@@ -7,7 +7,7 @@ use weftline::{
 };
 
 use crate::{
-    PendingResponse, RecvStream, SendStream, Session,
+    PendingResponse, RawConnection, RecvStream, SendStream, Session,
     error::{Closed, OpenSessionError, RequestError, gone},
     incoming::{Incoming, IncomingSession},
     request::IncomingRequest,
@@ -19,7 +19,7 @@ use crate::{
 
 /// A QUIC connection that speaks HTTP/3 and WebTransport.
 ///
-/// It is closed with H3_NO_ERROR when the last handle on it is dropped; sessions, streams and
+/// It is closed with H3_NO_ERROR (0 if it is raw) when the last handle on it is dropped; sessions, streams and
 /// exchanges are such handles too.
 #[derive(Clone)]
 pub struct Connection {
@@ -67,6 +67,18 @@ impl Connection {
                 Ok(Incoming::Request(IncomingRequest::new(head, send, recv)))
             }
         }
+    }
+
+    /// The connection for a protocol other than HTTP/3; `None` when it speaks HTTP/3. Which it is
+    /// follows from the configuration of both ends.
+    pub fn raw(&self) -> Option<RawConnection> {
+        let is_raw = self.peek(|core| core.raw().is_some()).unwrap_or(false);
+        is_raw.then(|| RawConnection::new(self.clone()))
+    }
+
+    /// The application protocol agreed on (ALPN).
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        self.peek(|core| core.alpn().map(<[u8]>::to_vec)).flatten()
     }
 
     /// Client: asks for a session and waits for the answer. When dropped before, the request is
@@ -129,7 +141,8 @@ impl Connection {
         Ok((send, PendingResponse::new(recv)))
     }
 
-    /// Closes the connection with this HTTP/3 error code (0x100 says that nothing is wrong).
+    /// Closes the connection with this HTTP/3 error code (0x100 says that nothing is wrong), or one
+    /// of the protocol that a raw connection speaks.
     pub fn close(&self, code: u64, reason: &str) {
         self.with(|core| core.close(code, reason));
     }

@@ -26,7 +26,7 @@ pub enum WriteError {
     /// The peer asked to stop, with this application code (`None` when it is not an
     /// application's). The stream was reset in answer.
     #[error("the peer stopped the stream (code {0:?})")]
-    Stopped(Option<u32>),
+    Stopped(Option<u64>),
     /// This side finished or reset the stream.
     #[error("the stream was finished or reset by this side")]
     Finished,
@@ -41,7 +41,7 @@ pub enum ReadError {
     /// The peer reset the stream, with this application code (`None` when it is not an
     /// application's).
     #[error("the peer reset the stream (code {0:?})")]
-    Reset(Option<u32>),
+    Reset(Option<u64>),
     /// There is more data than the caller wanted to take.
     #[error("the stream is longer than wanted")]
     TooLong,

@@ -2,7 +2,8 @@
 //!
 //! An [`Endpoint`] is one UDP socket and one task that drives it. It gives [`Connection`]s; those
 //! give [`Session`]s (WebTransport) and plain HTTP/3 exchanges; those give [`SendStream`]s and
-//! [`RecvStream`]s. TLS comes in with the configuration, from `weftline-rustls` or any other
+//! [`RecvStream`]s. A connection with a protocol of the application's own is a [`RawConnection`],
+//! with streams of the same kinds. TLS comes in with the configuration, from `weftline-rustls` or any other
 //! implementation of [`weftline::crypto`].
 //!
 //! Everything that waits is safe to cancel: dropping a future loses no stream, datagram or byte.
@@ -22,6 +23,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod incoming;
+mod raw;
 mod request;
 mod session;
 mod shared;
@@ -32,6 +34,7 @@ pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::{Closed, ConnectError, OpenSessionError, ReadError, RequestError, WriteError};
 pub use incoming::{Incoming, IncomingSession};
+pub use raw::RawConnection;
 pub use request::{IncomingRequest, PendingResponse};
 pub use session::Session;
 pub use stream::{RecvStream, SendStream};

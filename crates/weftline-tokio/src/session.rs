@@ -84,6 +84,18 @@ impl Session {
         Ok(self.send_half(id))
     }
 
+    /// Opens a bidirectional stream now; `None` while the peer's limit is reached.
+    pub fn try_open_bi(&self) -> Result<Option<(SendStream, RecvStream)>, Closed> {
+        let id = self.try_open(Dir::Bi)?;
+        Ok(id.map(|id| (self.send_half(id), self.recv_half(id))))
+    }
+
+    /// Opens a unidirectional stream now; `None` while the peer's limit is reached.
+    pub fn try_open_uni(&self) -> Result<Option<SendStream>, Closed> {
+        let id = self.try_open(Dir::Uni)?;
+        Ok(id.map(|id| self.send_half(id)))
+    }
+
     /// Queues a datagram.
     ///
     /// # Errors
@@ -99,15 +111,8 @@ impl Session {
 
     /// Queues a datagram, once there is room in the queue.
     pub async fn send_datagram_wait(&self, data: &[u8]) -> Result<(), DatagramError> {
-        let _waiting = Waiting::new(self.shared());
-        let room = self.shared().lock().datagram_room.clone();
-        let send = |state: &mut State| match self.try_send_datagram(state, data) {
-            Err(DatagramError::Full) => None,
-            result => Some(result),
-        };
-        let result = self.shared().wait(&room, send).await;
-        self.shared().wake_driver();
-        result
+        let send = |state: &mut State| self.try_send_datagram(state, data);
+        self.shared().send_datagram(send).await
     }
 
     /// The next datagram from the peer.
@@ -246,36 +251,41 @@ impl Session {
     }
 
     async fn open(&self, dir: Dir) -> Result<StreamId, Closed> {
-        let (connection, id) = (self.connection(), self.id());
-        let room = connection.signal(|connection| &connection.stream_room);
-        let open = |state: &mut State| {
-            if let Err(closed) = state.session(connection.id(), id) {
-                return Some(Err(closed));
-            }
-            let core = match state.core(connection.id()) {
-                Ok(core) => core,
-                Err(reason) => return Some(Err(Closed::Connection(reason))),
-            };
-            match core.open_stream(id, dir) {
-                Ok(stream) => {
-                    // At once, so that no event of the stream is missed.
-                    if let Some(connection) = state.connections.get_mut(&connection.id()) {
-                        let opened = StreamState::of_session(id);
-                        connection.streams.insert(stream, opened);
-                    }
-                    Some(Ok(stream))
-                }
-                // When the session is not open, its closing is about to be reported.
-                Err(OpenError::Limit | OpenError::NotOpen) => {
-                    // The peer is told that its limit holds us back.
-                    self.shared().wake_driver();
-                    None
-                }
-            }
-        };
+        let room = self
+            .connection()
+            .signal(|connection| &connection.stream_room);
+        let open = |state: &mut State| self.open_now(state, dir).transpose();
         let opened = self.shared().wait(&room, open).await;
         self.shared().wake_driver();
         opened
+    }
+
+    fn try_open(&self, dir: Dir) -> Result<Option<StreamId>, Closed> {
+        let opened = self.open_now(&mut self.shared().lock(), dir);
+        self.shared().wake_driver();
+        opened
+    }
+
+    fn open_now(&self, state: &mut State, dir: Dir) -> Result<Option<StreamId>, Closed> {
+        let (connection, id) = (self.connection().id(), self.id());
+        state.session(connection, id)?;
+        let core = state.core(connection).map_err(Closed::Connection)?;
+        match core.open_stream(id, dir) {
+            Ok(stream) => {
+                // At once, so that no event of the stream is missed.
+                if let Some(connection) = state.connections.get_mut(&connection) {
+                    let opened = StreamState::of_session(id);
+                    connection.streams.insert(stream, opened);
+                }
+                Ok(Some(stream))
+            }
+            // When the session is not open, its closing is about to be reported.
+            Err(OpenError::Limit | OpenError::NotOpen) => {
+                // The peer is told that its limit holds us back.
+                self.shared().wake_driver();
+                Ok(None)
+            }
+        }
     }
 
     fn send_half(&self, id: StreamId) -> SendStream {
@@ -321,22 +331,6 @@ impl Session {
     fn state<'a>(&self, state: &'a State) -> Option<&'a SessionState> {
         let connection = state.connections.get(&self.connection().id())?;
         connection.sessions.get(&self.id())
-    }
-}
-
-/// Counts those who wait for room in queues of datagrams.
-struct Waiting<'a>(&'a Shared);
-
-impl<'a> Waiting<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        shared.lock().datagram_waiters += 1;
-        Self(shared)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.lock().datagram_waiters -= 1;
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{sync::Notify, time};
-use weftline::Instant;
+use weftline::{Instant, error::DatagramError};
 
 use crate::state::State;
 
@@ -68,6 +68,38 @@ impl Shared {
             }
             signalled.await;
         }
+    }
+
+    /// Queues a datagram by `send`, once there is room in the queue.
+    pub(crate) async fn send_datagram(
+        &self,
+        mut send: impl FnMut(&mut State) -> Result<(), DatagramError>,
+    ) -> Result<(), DatagramError> {
+        let _waiting = Waiting::new(self);
+        let room = self.lock().datagram_room.clone();
+        let send = |state: &mut State| match send(state) {
+            Err(DatagramError::Full) => None,
+            result => Some(result),
+        };
+        let result = self.wait(&room, send).await;
+        self.wake_driver();
+        result
+    }
+}
+
+/// Counts those who wait for room in queues of datagrams.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.lock().datagram_waiters += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().datagram_waiters -= 1;
     }
 }
 

@@ -12,7 +12,7 @@ mod session;
 mod stream;
 
 pub(crate) use connection::{Arrived, ConnPhase, ConnState};
-pub(crate) use session::{SessionPhase, SessionState};
+pub(crate) use session::{Arrivals, SessionPhase, SessionState};
 pub(crate) use stream::{SendEnd, StreamState};
 
 use crate::{
@@ -220,7 +220,10 @@ impl State {
         }
         self.connections.remove(&id);
         if let Some(connection) = self.endpoint.connection(id) {
-            connection.close(H3_NO_ERROR, "");
+            match connection.raw() {
+                Some(mut raw) => raw.close(0, ""),
+                None => connection.close(H3_NO_ERROR, ""),
+            }
         }
     }
 

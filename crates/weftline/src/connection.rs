@@ -1,4 +1,7 @@
 //! A connection: QUIC, HTTP/3 and WebTransport in one, and what an application does with it.
+//! Or QUIC alone: `raw`.
+
+pub mod raw;
 
 use alloc::{
     collections::VecDeque,
@@ -13,7 +16,7 @@ mod session;
 pub use session::StoredSession;
 
 use crate::{
-    config::{ClientConfig, Limits, ServerConfig, TransportConfig},
+    config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
     crypto::{CryptoError, TlsError, Version},
     entropy::Entropy,
     error::{
@@ -24,7 +27,10 @@ use crate::{
     quic::{self, EarlyData, FirstInitial, ReadFail, Route, Stats, WriteFail},
     time::Instant,
     udp::{RecvMeta, Transmit},
-    wire::{Dir, Side, StreamId, h3::error_code},
+    wire::{
+        Dir, Side, StreamId,
+        h3::{Settings, error_code},
+    },
     wt::{self, Dialect, Io, SessionId, SessionRequest, SessionStats},
 };
 
@@ -36,11 +42,14 @@ use crate::{
 ///
 /// Streams are named by their [`StreamId`], sessions by their [`SessionId`]. The same methods serve
 /// the streams of sessions and the bodies of plain HTTP/3 messages: [`read`](Self::read),
-/// [`write`](Self::write), [`finish`](Self::finish) and so on.
+/// [`write`](Self::write), [`finish`](Self::finish) and so on. A connection that speaks another
+/// protocol than HTTP/3 is used through [`raw`](Self::raw).
 pub struct Connection {
     quic: quic::Connection,
+    /// HTTP/3 and WebTransport. Both rest on a connection that speaks another protocol.
     h3: h3::Layer,
     wt: wt::Layer,
+    protocol: Protocol,
     events: VecDeque<Event>,
     /// Client: the name that the server was connected to with.
     name: Option<String>,
@@ -53,6 +62,15 @@ pub(crate) struct ClientStart<'a> {
     pub(crate) to: SocketAddr,
     /// A session to resume.
     pub(crate) session: Option<StoredSession>,
+}
+
+/// What is spoken above QUIC.
+#[derive(Debug)]
+enum Protocol {
+    Http3,
+    Raw(raw::State),
+    /// Server: the client has not said yet.
+    Open,
 }
 
 /// Sessions.
@@ -392,6 +410,11 @@ impl Connection {
         self.quic.server_name()
     }
 
+    /// The application protocol agreed on (ALPN), once it is.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.quic.alpn()
+    }
+
     /// The peer's certificate chain in DER, its own first; empty when it showed none.
     pub fn peer_certificates(&self) -> Vec<Bytes> {
         self.quic.peer_certificates()
@@ -435,7 +458,17 @@ impl Connection {
             session,
         } = start;
         let grease = entropy.public_u64();
-        let setup = setup(&config.transport, &config.limits, to, reset_key, entropy);
+        let alpn = config.protocols.names();
+        let mut setup = setup(
+            &config.transport,
+            &config.limits,
+            &alpn,
+            to,
+            reset_key,
+            entropy,
+        );
+        setup.now = now;
+        setup.probe = config.probe.as_deref();
         let (resume, settings) = session
             .map(|session| (session.quic, session.settings))
             .unzip();
@@ -447,7 +480,9 @@ impl Connection {
         let wt = wt::Layer::new(Side::Client, config.dialects, &config.limits);
         let mut connection = Self::new(now, quic, wt, &config.limits, grease);
         connection.name = Some(name.to_string());
-        if let Some(settings) = settings
+        if !config.protocols.http3 {
+            connection.be_raw();
+        } else if let Some(settings) = settings
             && connection.early_data() == EarlyData::Pending
         {
             let quic = &mut connection.quic;
@@ -466,19 +501,27 @@ impl Connection {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
         let grease = entropy.public_u64();
+        let alpn = config.protocols.names();
         let mut setup = setup(
             &config.transport,
             &config.limits,
+            &alpn,
             meta.from,
             reset_key,
             entropy,
         );
         setup.local = meta.to;
+        setup.now = now;
+        setup.probe = config.probe.as_deref();
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
         let terms = h3::terms(&config.limits, &wt.extensions());
         setup.terms = &terms;
         let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
-        Ok(Self::new(now, quic, wt, &config.limits, grease))
+        let mut connection = Self::new(now, quic, wt, &config.limits, grease);
+        if !config.protocols.raw.is_empty() {
+            connection.protocol = Protocol::Open;
+        }
+        Ok(connection)
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, meta: &RecvMeta, datagram: &mut [u8]) {
@@ -516,17 +559,23 @@ impl Connection {
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        match &mut self.protocol {
+            Protocol::Raw(raw) => raw.poll_event(&mut self.quic),
+            Protocol::Http3 | Protocol::Open => self.events.pop_front(),
+        }
     }
 
     /// Client: the next session that the server gave, once its SETTINGS are there to be kept, too.
     pub(crate) fn take_session(&mut self) -> Option<StoredSession> {
-        let settings = self.h3.peer_settings()?;
+        let settings = match self.protocol {
+            Protocol::Raw(_) => Settings::new(),
+            Protocol::Http3 | Protocol::Open => self.h3.peer_settings()?.clone(),
+        };
         let quic = self.quic.take_session()?;
         Some(StoredSession {
             server_name: self.name.clone().unwrap_or_default(),
             quic,
-            settings: settings.clone(),
+            settings,
         })
     }
 
@@ -557,13 +606,36 @@ impl Connection {
             quic,
             h3,
             wt,
+            protocol: Protocol::Http3,
             events: VecDeque::new(),
             name: None,
         }
     }
 
+    /// The protocol is not HTTP/3: QUIC's changes are the application's from now on.
+    fn be_raw(&mut self) {
+        self.wt.rest();
+        self.quic.keep_no_reserve();
+        self.protocol = Protocol::Raw(raw::State::default());
+    }
+
+    /// Whether QUIC's changes are the application's.
+    fn is_raw(&mut self) -> bool {
+        if let (Protocol::Open, Some(name)) = (&self.protocol, self.quic.alpn()) {
+            if name == HTTP3 {
+                self.protocol = Protocol::Http3;
+            } else {
+                self.be_raw();
+            }
+        }
+        matches!(self.protocol, Protocol::Raw(_))
+    }
+
     /// Lets every change rise to the layer it concerns, until there is none.
     fn settle(&mut self) {
+        if self.is_raw() {
+            return;
+        }
         // What an input can cause is bounded by its size, and by the streams and sessions there are.
         loop {
             while let Some(change) = self.h3.next_change() {
@@ -634,6 +706,7 @@ impl Connection {
 fn setup<'a>(
     transport: &'a TransportConfig,
     limits: &'a Limits,
+    alpn: &'a [&'a [u8]],
     remote: SocketAddr,
     reset_key: &[u8; 32],
     entropy: &'a mut dyn Entropy,
@@ -641,12 +714,14 @@ fn setup<'a>(
     quic::Setup {
         transport,
         limits,
-        alpn: ALPN,
+        alpn,
         remote,
         local: None,
         reset_key: *reset_key,
         terms: &[],
         entropy,
+        now: Instant::ZERO,
+        probe: None,
     }
 }
 
@@ -666,9 +741,6 @@ fn read_error(fail: ReadFail) -> ReadError {
         ReadFail::Unknown => ReadError::UnknownStream,
     }
 }
-
-/// RFC 9114, section 3.1.
-const ALPN: &[&[u8]] = &[b"h3"];
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,14 @@
 //! What an endpoint tells the application.
 //!
 //! Guarantees, for the events of one connection:
-//! - [`Event::StreamOpened`], [`Event::Request`] come before any other event of their stream;
+//! - [`Event::StreamOpened`], [`Event::RawStreamOpened`], [`Event::Request`] come before any other
+//!   event of their stream;
 //! - [`Event::SessionReady`] and [`Event::SessionRequested`] come before any event of the
 //!   session's streams and datagrams, [`Event::SessionClosed`] after all of them;
 //! - [`Event::Closed`] is the last, and comes exactly once;
-//! - [`Event::Readable`], [`Event::Writable`] and [`Event::Datagrams`] are edges: each comes once,
-//!   and again only after the application met `Blocked` (or read the last datagram).
+//! - [`Event::Readable`], [`Event::Writable`], [`Event::Datagrams`] and [`Event::RawDatagrams`] are
+//!   edges: each comes once, and again only after the application met `Blocked` (or found no
+//!   further datagram).
 
 use alloc::{boxed::Box, string::String};
 
@@ -56,6 +58,13 @@ pub enum Event {
     Response(StreamId, Box<ResponseHead>),
     /// A plain HTTP/3 exchange failed: the peer reset it or broke the rules. The HTTP/3 code.
     RequestFailed(StreamId, u64),
+    /// The peer opened a stream of a raw connection.
+    RawStreamOpened(StreamId),
+    /// The peer asks to send no more on a stream of a raw connection (STOP_SENDING), with this code.
+    /// The stream was reset in answer.
+    RawStreamStopped(StreamId, u64),
+    /// A raw connection has datagrams to receive.
+    RawDatagrams,
     /// The peer will not take part in new requests or sessions (GOAWAY).
     GoingAway,
     /// The connection is over, and every session and stream with it.

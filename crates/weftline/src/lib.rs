@@ -83,13 +83,14 @@ pub mod entropy;
 pub mod error;
 pub mod event;
 pub mod h3;
+pub mod probe;
 mod quic;
 pub mod time;
 pub mod udp;
 pub mod wire;
 pub mod wt;
 
-pub use connection::{Connection, StoredSession};
+pub use connection::{Connection, StoredSession, raw};
 pub use endpoint::{ConnId, DropReason, Endpoint, MemorySessions, Received, SessionStore};
 pub use entropy::Entropy;
 pub use event::Event;

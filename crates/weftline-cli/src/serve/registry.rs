@@ -30,8 +30,8 @@ pub(super) struct Record {
 #[derive(Default)]
 struct Facts {
     close: Option<(u32, String)>,
-    resets: Vec<Option<u32>>,
-    stops: Vec<Option<u32>>,
+    resets: Vec<Option<u64>>,
+    stops: Vec<Option<u64>>,
     server_bidi: Vec<bool>,
 }
 
@@ -87,7 +87,7 @@ impl Record {
 
     fn report(&self) -> Value {
         let facts = lock(&self.facts);
-        let codes = |codes: &[Option<u32>]| -> Vec<Value> {
+        let codes = |codes: &[Option<u64>]| -> Vec<Value> {
             codes.iter().map(|code| json!({"code": code})).collect()
         };
         let close = facts.close.as_ref();

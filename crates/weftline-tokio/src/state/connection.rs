@@ -1,8 +1,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use weftline::{Event, SessionId, StreamId, event::CloseReason, h3::RequestHead};
+use weftline::{Dir, Event, SessionId, StreamId, event::CloseReason, h3::RequestHead};
 
-use super::{SendEnd, SessionPhase, SessionState, StreamState};
+use super::{Arrivals, SendEnd, SessionPhase, SessionState, StreamState};
 use crate::shared::{Signal, Wake};
 
 /// A connection that has handles, or is about to get one.
@@ -17,6 +17,10 @@ pub(crate) struct ConnState {
     /// Streams can be opened again, or never.
     pub(crate) stream_room: Signal,
     pub(crate) sessions: HashMap<SessionId, SessionState>,
+    /// Streams of a raw connection that wait for the application to accept them, and its datagrams.
+    bi: Arrivals,
+    uni: Arrivals,
+    pub(crate) datagrams: Signal,
     pub(crate) streams: HashMap<StreamId, StreamState>,
     /// Sessions that this side closed and the peer may not have seen closed yet.
     pub(super) closing: HashSet<SessionId>,
@@ -46,6 +50,9 @@ impl ConnState {
             changed: Signal::default(),
             stream_room: Signal::default(),
             sessions: HashMap::new(),
+            bi: Arrivals::default(),
+            uni: Arrivals::default(),
+            datagrams: Signal::default(),
             streams: HashMap::new(),
             closing: HashSet::new(),
             is_released: false,
@@ -56,6 +63,21 @@ impl ConnState {
         match &self.phase {
             ConnPhase::Closed(reason) => Some(reason.clone()),
             ConnPhase::Connecting | ConnPhase::Connected => None,
+        }
+    }
+
+    /// Streams of the peer on a raw connection.
+    pub(crate) fn arrivals_of(&self, dir: Dir) -> &Arrivals {
+        match dir {
+            Dir::Bi => &self.bi,
+            Dir::Uni => &self.uni,
+        }
+    }
+
+    pub(crate) fn arrivals_of_mut(&mut self, dir: Dir) -> &mut Arrivals {
+        match dir {
+            Dir::Bi => &mut self.bi,
+            Dir::Uni => &mut self.uni,
         }
     }
 
@@ -87,6 +109,13 @@ impl ConnState {
                 self.on_session_end(id, SessionPhase::Closed(closed), wakes);
             }
             Event::StreamOpened(session, stream) => self.on_stream_opened(session, stream, wakes),
+            Event::RawStreamOpened(stream) => {
+                self.streams.insert(stream, StreamState::default());
+                let arrivals = self.arrivals_of_mut(stream.dir());
+                arrivals.streams.push_back(stream);
+                wakes.push(Wake::All(arrivals.signal.clone()));
+            }
+            Event::RawDatagrams => wakes.push(Wake::All(self.datagrams.clone())),
             Event::Datagrams(id) => {
                 if let Some(session) = self.sessions.get(&id) {
                     wakes.push(Wake::All(session.datagrams.clone()));
@@ -109,6 +138,7 @@ impl ConnState {
         | Event::Writable(id)
         | Event::StreamFinished(id)
         | Event::StreamStopped(id, _)
+        | Event::RawStreamStopped(id, _)
         | Event::Response(id, _)
         | Event::RequestFailed(id, _)) = event
         else {
@@ -121,7 +151,12 @@ impl ConnState {
             Event::Readable(_) => stream.wake_reader(wakes),
             Event::Writable(_) => stream.wake_writer(wakes),
             Event::StreamFinished(_) => stream.on_sent(SendEnd::Acknowledged, wakes),
-            Event::StreamStopped(_, code) => stream.on_sent(SendEnd::Stopped(code), wakes),
+            Event::StreamStopped(_, code) => {
+                stream.on_sent(SendEnd::Stopped(code.map(u64::from)), wakes);
+            }
+            Event::RawStreamStopped(_, code) => {
+                stream.on_sent(SendEnd::Stopped(Some(code)), wakes);
+            }
             Event::Response(_, response) => {
                 stream.response = Some(response);
                 stream.wake_reader(wakes);
@@ -192,7 +227,9 @@ impl ConnState {
 
     pub(super) fn on_closed(&mut self, reason: CloseReason, wakes: &mut Vec<Wake>) {
         self.phase = ConnPhase::Closed(reason);
-        for signal in [&self.changed, &self.arrivals, &self.stream_room] {
+        let raw = [&self.bi.signal, &self.uni.signal, &self.datagrams];
+        let all = [&self.changed, &self.arrivals, &self.stream_room];
+        for signal in all.into_iter().chain(raw) {
             wakes.push(Wake::All(signal.clone()));
         }
         for session in self.sessions.values_mut() {

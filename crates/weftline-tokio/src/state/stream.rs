@@ -7,7 +7,7 @@ use crate::shared::{Signal, Wake};
 /// A stream that has handles, or is about to get some.
 #[derive(Default)]
 pub(crate) struct StreamState {
-    /// The session it belongs to; `None` for an HTTP/3 exchange.
+    /// The session it belongs to, if any.
     pub(crate) session: Option<SessionId>,
     pub(crate) handles: usize,
     pub(crate) reader: Option<Waker>,
@@ -28,7 +28,7 @@ pub(crate) enum SendEnd {
     /// The peer received everything.
     Acknowledged,
     /// The peer asked to stop.
-    Stopped(Option<u32>),
+    Stopped(Option<u64>),
     /// This side reset it.
     Reset,
 }

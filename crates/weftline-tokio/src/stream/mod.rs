@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use weftline::{ConnId, Connection as Core, SessionId, StreamId};
 
 mod recv;
+mod refusal;
 mod send;
 
 pub use recv::RecvStream;
@@ -23,6 +24,8 @@ pub(crate) enum Owner {
     Session(Session),
     /// Of a plain HTTP/3 exchange.
     Connection(Connection),
+    /// Of a connection without HTTP/3.
+    Raw(Connection),
 }
 
 /// A share in a stream's state.
@@ -35,14 +38,14 @@ impl Owner {
     pub(crate) fn connection(&self) -> &Connection {
         match self {
             Self::Session(session) => session.connection(),
-            Self::Connection(connection) => connection,
+            Self::Connection(connection) | Self::Raw(connection) => connection,
         }
     }
 
     fn session(&self) -> Option<SessionId> {
         match self {
             Self::Session(session) => Some(session.id()),
-            Self::Connection(_) => None,
+            Self::Connection(_) | Self::Raw(_) => None,
         }
     }
 }

@@ -7,9 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
-use weftline::{Connection as Core, StreamId, error};
+use weftline::{Connection as Core, StreamId};
 
-use super::StreamHandle;
+use super::{
+    StreamHandle,
+    refusal::{self, Refusal},
+};
 use crate::{error::ReadError, shared::register, state::State};
 
 /// The receiving half of a stream, or the body of a plain HTTP/3 message.
@@ -34,7 +37,7 @@ impl RecvStream {
 
     /// Reads up to `max` bytes, without copying them; `None` at the end of the stream.
     pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
-        poll_fn(|cx| self.poll_with(cx, |core, id| core.read(id, max))).await
+        poll_fn(|cx| self.poll_with(cx, |core, id| refusal::read(core, id, max))).await
     }
 
     /// Reads into `buffer` and gives how much, at least one byte if there is room for one; `None`
@@ -57,14 +60,16 @@ impl RecvStream {
     }
 
     /// Asks the peer to send no more, and reads no more. Does nothing when the stream ended before.
-    pub fn stop(&mut self, code: u32) {
+    /// Codes have 32 bits in a session and 62 on a raw connection; larger ones are sent as the
+    /// largest.
+    pub fn stop(&mut self, code: u64) {
         if self.end.is_some() {
             return;
         }
         self.end = Some(Err(ReadError::Finished));
         let id = self.id();
         if let Ok(core) = self.stream.core(&mut self.stream.shared().lock()) {
-            core.stop(id, code);
+            refusal::stop(core, id, code);
         }
         self.stream.shared().wake_driver();
     }
@@ -81,13 +86,13 @@ impl RecvStream {
         if buffer.is_empty() {
             return Poll::Ready(Ok(Some(0)));
         }
-        self.poll_with(cx, |core, id| core.read_into(id, buffer))
+        self.poll_with(cx, |core, id| refusal::read_into(core, id, buffer))
     }
 
     fn poll_with<T>(
         &mut self,
         cx: &mut Context<'_>,
-        read: impl FnOnce(&mut Core, StreamId) -> Result<Option<T>, error::ReadError>,
+        read: impl FnOnce(&mut Core, StreamId) -> Result<Option<T>, Refusal>,
     ) -> Poll<Result<Option<T>, ReadError>> {
         if let Some(end) = &self.end {
             return Poll::Ready(end.clone().map(|()| None));
@@ -101,15 +106,15 @@ impl RecvStream {
                 self.stream.shared().wake_driver();
                 return Poll::Ready(Ok(Some(data)));
             }
-            Err(error::ReadError::Blocked) => {
+            Err(Refusal::Blocked) => {
                 if let Some(stream) = self.stream.state(&mut state) {
                     register(&mut stream.reader, cx.waker());
                 }
                 return Poll::Pending;
             }
             Ok(None) => Ok(()),
-            Err(error::ReadError::Reset(code)) => Err(ReadError::Reset(code)),
-            Err(error::ReadError::UnknownStream) => Err(self.cause(&state)),
+            Err(Refusal::Peer(code)) => Err(ReadError::Reset(code)),
+            Err(Refusal::Gone) => Err(self.cause(&state)),
         };
         drop(state);
         // The stream may have been the last that held back a further one of the peer's.

@@ -7,9 +7,12 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
-use weftline::{Connection as Core, StreamId, error};
+use weftline::{Connection as Core, StreamId};
 
-use super::StreamHandle;
+use super::{
+    StreamHandle,
+    refusal::{self, Refusal},
+};
 use crate::{
     error::WriteError,
     shared::register,
@@ -59,7 +62,7 @@ impl SendStream {
     /// Writes all of `data` without copying it. When dropped midway, an unknown part was written.
     pub async fn write_chunk(&mut self, mut data: Bytes) -> Result<(), WriteError> {
         while data.has_remaining() {
-            let write = |core: &mut Core, id| core.write_bytes(id, data.clone());
+            let write = |core: &mut Core, id| refusal::write_bytes(core, id, data.clone());
             let written = poll_fn(|cx| self.poll_with(cx, write)).await?;
             data.advance(written.min(data.len()));
         }
@@ -76,7 +79,7 @@ impl SendStream {
         if let Some(SendEnd::Stopped(code)) = self.end(&mut state) {
             return Err(WriteError::Stopped(code));
         }
-        match self.stream.core(&mut state)?.finish(id) {
+        match refusal::finish(self.stream.core(&mut state)?, id) {
             Ok(()) => {}
             Err(error) => return Err(self.cause(&state, error)),
         }
@@ -87,8 +90,9 @@ impl SendStream {
     }
 
     /// Ends the stream at once; what was not delivered may never be. Does nothing when the stream
-    /// ended before.
-    pub fn reset(&mut self, code: u32) {
+    /// ended before. Codes have 32 bits in a session and 62 on a raw connection; larger ones are
+    /// sent as the largest.
+    pub fn reset(&mut self, code: u64) {
         let (id, connection) = (self.id(), self.stream.connection_id());
         self.is_done = true;
         let mut state = self.stream.shared().lock();
@@ -96,7 +100,7 @@ impl SendStream {
             return;
         }
         if let Ok(core) = self.stream.core(&mut state) {
-            core.reset(id, code);
+            refusal::reset(core, id, code);
         }
         state.on_sent(connection, id, SendEnd::Reset);
         drop(state);
@@ -118,7 +122,7 @@ impl SendStream {
     /// Waits until the peer asks to stop, and gives its code (`None` when it is not an
     /// application's). [`WriteError::Finished`] when that cannot happen any more: everything was
     /// received, or this side reset the stream. Does not borrow the stream.
-    pub fn stopped(&self) -> impl Future<Output = Result<Option<u32>, WriteError>> + Send + use<> {
+    pub fn stopped(&self) -> impl Future<Output = Result<Option<u64>, WriteError>> + Send + use<> {
         let stream = self.stream.clone();
         async move {
             match stream.sent().await? {
@@ -144,13 +148,13 @@ impl SendStream {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.poll_with(cx, |core, id| core.write(id, data))
+        self.poll_with(cx, |core, id| refusal::write(core, id, data))
     }
 
     fn poll_with(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(&mut Core, StreamId) -> Result<usize, error::WriteError>,
+        write: impl FnOnce(&mut Core, StreamId) -> Result<usize, Refusal>,
     ) -> Poll<Result<usize, WriteError>> {
         if self.is_done {
             return Poll::Ready(Err(WriteError::Finished));
@@ -166,7 +170,7 @@ impl SendStream {
                 self.stream.shared().wake_driver();
                 Poll::Ready(Ok(written))
             }
-            Err(error::WriteError::Blocked) => {
+            Err(Refusal::Blocked) => {
                 if let Some(stream) = self.stream.state(&mut state) {
                     register(&mut stream.writer, cx.waker());
                 }
@@ -183,12 +187,10 @@ impl SendStream {
         self.stream.state(state)?.sent
     }
 
-    fn cause(&self, state: &State, error: error::WriteError) -> WriteError {
-        match error {
-            error::WriteError::Stopped(code) => WriteError::Stopped(code),
-            error::WriteError::Finished
-            | error::WriteError::UnknownStream
-            | error::WriteError::Blocked => self
+    fn cause(&self, state: &State, refusal: Refusal) -> WriteError {
+        match refusal {
+            Refusal::Peer(code) => WriteError::Stopped(code),
+            Refusal::Gone | Refusal::Blocked => self
                 .stream
                 .closed(state)
                 .map_or(WriteError::Finished, WriteError::Closed),

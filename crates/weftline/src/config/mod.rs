@@ -1,17 +1,20 @@
 //! Configuration. A built config cannot be wrong: every check is in `build`.
 
-use alloc::{borrow::Cow, sync::Arc};
+use alloc::{borrow::Cow, sync::Arc, vec::Vec};
 use core::fmt;
 
+mod alpn;
 mod limits;
 mod transport;
 
+pub(crate) use alpn::{HTTP3, Protocols};
 pub use limits::Limits;
 pub use transport::TransportConfig;
 
 use crate::{
     crypto::{ClientProvider, ServerProvider, Version},
     error::ConfigError,
+    probe::ProbeFactory,
     wire::varint,
     wt::Dialect,
 };
@@ -23,6 +26,8 @@ pub struct ServerConfig {
     pub(crate) transport: TransportConfig,
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
+    pub(crate) protocols: Protocols,
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What a client opens a connection with.
@@ -32,6 +37,8 @@ pub struct ClientConfig {
     pub(crate) transport: TransportConfig,
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
+    pub(crate) protocols: Protocols,
+    pub(crate) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 /// What an endpoint is built with.
@@ -49,6 +56,8 @@ pub struct Builder<P: ?Sized> {
     transport: TransportConfig,
     limits: Limits,
     dialects: &'static [Dialect],
+    protocols: Protocols,
+    probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 impl ServerConfig {
@@ -100,6 +109,8 @@ impl<P: ?Sized> Builder<P> {
             transport: TransportConfig::default(),
             limits: Limits::default(),
             dialects: Dialect::ALL,
+            protocols: Protocols::default(),
+            probe: None,
         }
     }
 
@@ -133,6 +144,22 @@ impl<P: ?Sized> Builder<P> {
         self
     }
 
+    /// Speaks no HTTP/3: only the protocols of [`raw_alpn`](Self::raw_alpn).
+    pub fn without_http3(mut self) -> Self {
+        self.protocols.http3 = false;
+        self
+    }
+
+    fn set_raw<N: Into<Vec<u8>>>(&mut self, names: impl IntoIterator<Item = N>) {
+        self.protocols.raw = names.into_iter().map(Into::into).collect();
+    }
+
+    /// Has this make a probe for every connection, which sees what happens on it. None by default.
+    pub fn probe(mut self, factory: Arc<dyn ProbeFactory>) -> Self {
+        self.probe = Some(factory);
+        self
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let Limits {
             streams_bidi,
@@ -141,7 +168,8 @@ impl<P: ?Sized> Builder<P> {
         } = self.limits;
         range("limits.streams_bidi", streams_bidi, 0, 1 << 60)?;
         // Control, QPACK encoder and decoder streams (RFC 9114, section 6.2).
-        range("limits.streams_uni", streams_uni, 3, 1 << 60)?;
+        let critical = if self.protocols.http3 { 3 } else { 0 };
+        range("limits.streams_uni", streams_uni, critical, 1 << 60)?;
         range(
             "limits.stream_window",
             self.limits.stream_window,
@@ -183,16 +211,24 @@ impl<P: ?Sized> Builder<P> {
                 "limits.connection_window is above connection_window_max",
             ));
         }
-        if !self.dialects.is_empty() && !self.transport.datagrams {
+        let webtransport = self.protocols.http3 && !self.dialects.is_empty();
+        if webtransport && !self.transport.datagrams {
             return Err(ConfigError::Conflict(
                 "WebTransport needs transport.datagrams",
             ));
         }
-        Ok(())
+        self.protocols.check()
     }
 }
 
 impl Builder<dyn ServerProvider> {
+    /// Takes connections of these application protocols (ALPN) too, the best first, beside HTTP/3.
+    /// They are used through [`Connection::raw`](crate::Connection::raw).
+    pub fn raw_alpn<N: Into<Vec<u8>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.set_raw(names);
+        self
+    }
+
     /// Checks every setting.
     pub fn build(self) -> Result<ServerConfig, ConfigError> {
         self.check()?;
@@ -201,17 +237,28 @@ impl Builder<dyn ServerProvider> {
             transport,
             limits,
             dialects,
+            protocols,
+            probe,
         } = self;
         Ok(ServerConfig {
             crypto,
             transport,
             limits,
             dialects,
+            protocols,
+            probe,
         })
     }
 }
 
 impl Builder<dyn ClientProvider> {
+    /// Offers these application protocols (ALPN), the best first, instead of HTTP/3. The connection
+    /// is used through [`Connection::raw`](crate::Connection::raw).
+    pub fn raw_alpn<N: Into<Vec<u8>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.set_raw(names);
+        self.without_http3()
+    }
+
     /// Checks every setting.
     pub fn build(self) -> Result<ClientConfig, ConfigError> {
         self.check()?;
@@ -220,12 +267,16 @@ impl Builder<dyn ClientProvider> {
             transport,
             limits,
             dialects,
+            protocols,
+            probe,
         } = self;
         Ok(ClientConfig {
             crypto,
             transport,
             limits,
             dialects,
+            protocols,
+            probe,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use crate::{crypto::Version, quic, wire::h3::Settings};
+use crate::{config::ClientConfig, crypto::Version, quic, wire::h3::Settings};
 
 /// What a client keeps of a connection, so that the next one to that server begins faster: the TLS
 /// session, and the limits and settings by which early data may be sent. Use each once: whoever
@@ -31,8 +31,9 @@ impl StoredSession {
         &self.quic.alpn
     }
 
-    /// Whether a connection of a client that speaks `versions` can begin with it.
-    pub(crate) fn fits(&self, versions: &[Version]) -> bool {
-        versions.contains(&self.version()) && super::ALPN.contains(&self.alpn())
+    /// Whether a connection of this client can begin with it.
+    pub(crate) fn fits(&self, config: &ClientConfig) -> bool {
+        config.transport.versions.contains(&self.version())
+            && config.protocols.names().contains(&self.alpn())
     }
 }

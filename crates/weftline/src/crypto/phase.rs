@@ -137,7 +137,6 @@ impl KeyPhases {
     }
 
     /// Updates so far, of either side's making.
-    #[cfg(test)]
     pub(crate) const fn generation(&self) -> u64 {
         self.generation
     }

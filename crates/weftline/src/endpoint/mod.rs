@@ -169,9 +169,7 @@ impl Endpoint {
         let provider = config.crypto.provider();
         let key = &self.reset_key;
         let entropy = self.entropy.as_mut();
-        let session = self
-            .sessions
-            .take(name, &|session| session.fits(&config.transport.versions));
+        let session = self.sessions.take(name, &|session| session.fits(&config));
         let start = ClientStart {
             config: &config,
             name,

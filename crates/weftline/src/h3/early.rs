@@ -74,7 +74,7 @@ impl Layer {
     pub(super) fn on_early_data_rejected(&mut self, quic: &mut quic::Connection) {
         let requests = self.early.take().map(|early| early.requests);
         self.control = LocalControl::default();
-        self.control.begin(&self.ours);
+        self.control.begin(&self.settings);
         if self.go_away_sent.is_some() {
             self.control.push(&frame::encode_id(frame::GOAWAY, 0));
         }
@@ -110,7 +110,7 @@ impl Layer {
         if quic.early_data() != EarlyData::Accepted {
             return Ok(());
         }
-        let understood = |id| !is_grease(id) && self.ours.get(id).is_some();
+        let understood = |id| !is_grease(id) && self.settings.get(id).is_some();
         let mut before = early.settings.iter().filter(|&(id, _)| understood(id));
         // What is left out where it had a value is as bad as a smaller value.
         let kept = before.all(|(id, value)| value == 0 || settings.get(id) >= Some(value));

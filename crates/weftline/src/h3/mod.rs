@@ -38,6 +38,7 @@ use crate::{
     config::Limits,
     error::{Fault, RequestError},
     event::CloseReason,
+    probe::{Owner, ProbeEvent},
     quic::{self, ReadFail, StreamChange, WriteFail},
     wire::{
         Dir, Side, StreamId,
@@ -130,8 +131,8 @@ pub(crate) struct Layer {
     datagrams: bool,
     connected: bool,
     control: LocalControl,
-    /// Our settings.
-    ours: Settings,
+    /// Ours.
+    settings: Settings,
     /// Client: the handshake is going on, and requests may go ahead of it; or their SETTINGS are
     /// still to be compared.
     early: Option<Early>,
@@ -193,7 +194,7 @@ impl Layer {
             datagrams: is_on(settings::H3_DATAGRAM),
             connected: false,
             control,
-            ours,
+            settings: ours,
             early: None,
             peer_settings: None,
             seen: Critical::default(),
@@ -217,6 +218,7 @@ impl Layer {
                 self.connected = true;
                 self.control.flush(quic);
                 self.on_early_data_over(quic);
+                quic.tell_probe(|| ProbeEvent::Settings(Owner::Local, &self.settings));
                 self.changes.push_back(Change::Connected);
                 if self.peer_settings.is_some() {
                     self.changes.push_back(Change::Settings);

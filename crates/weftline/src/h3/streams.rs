@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::Fault,
+    probe::{Owner, ProbeEvent},
     quic::{self, ReadFail, StreamChange},
     wire::{
         Dir, Side, StreamId,
@@ -284,6 +285,7 @@ impl Layer {
             match event {
                 ControlEvent::Settings(settings) => {
                     self.check_early_settings(quic, &settings)?;
+                    quic.tell_probe(|| ProbeEvent::Settings(Owner::Remote, &settings));
                     self.peer_settings = Some(settings);
                     // Those of early data are told with `Connected`.
                     if quic.is_established() {

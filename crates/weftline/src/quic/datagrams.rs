@@ -132,6 +132,11 @@ impl Datagrams {
         Some(payload)
     }
 
+    /// Whether there is one to take.
+    pub(crate) fn has_arrived(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
     /// Datagrams dropped because no packet holds them.
     pub(crate) fn dropped_out(&self) -> u64 {
         self.dropped_out

@@ -6,6 +6,7 @@ pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod crypto_stream;
 pub(crate) mod datagrams;
+pub(crate) mod observer;
 pub(crate) mod path;
 pub(crate) mod random;
 pub(crate) mod ranges;
@@ -19,4 +20,5 @@ pub(crate) use connection::{
 };
 pub use connection::{EarlyData, Stats};
 pub(crate) use random::CID_LEN;
-pub(crate) use streams::{ReadFail, StreamChange, URGENT, WriteFail};
+pub use streams::{ReadFail, WriteFail};
+pub(crate) use streams::{StreamChange, URGENT};

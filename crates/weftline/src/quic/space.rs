@@ -6,6 +6,7 @@ use super::{acks::Acks, crypto_stream::CryptoStream, recovery::SpaceId, sent::Se
 use crate::{
     config::Limits,
     crypto::{HeaderKey, Keys, Level, phase::KeyPhases},
+    wire::packet::PacketType,
 };
 
 /// A packet number space: its keys, its acknowledgements, its handshake data.
@@ -95,6 +96,15 @@ impl SpaceId {
             Level::Initial => Self::Initial,
             Level::Handshake => Self::Handshake,
             Level::OneRtt => Self::Data,
+        }
+    }
+
+    /// The type of packets that are sent in it; not early ones.
+    pub(crate) const fn packet_type(self) -> PacketType {
+        match self {
+            Self::Initial => PacketType::Initial,
+            Self::Handshake => PacketType::Handshake,
+            Self::Data => PacketType::OneRtt,
         }
     }
 }

@@ -146,7 +146,7 @@ impl Layer {
                 if !by_us {
                     self.wind_down(io, id, Input::PeerClose, None);
                     let report = closed(ClosedBy::Peer, code, &reason, None);
-                    io.events.push_back(Event::SessionClosed(id, report));
+                    io.tell_closed(id, report);
                 }
                 self.flush(io, id);
             }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::SessionError,
     event::{ClosedBy, Event, SessionClosed},
+    probe::ProbeEvent,
     wire::h3::error_code,
 };
 
@@ -81,6 +82,12 @@ impl Layer {
         self.over.clear();
         self.pending = Pending::new(&self.limits);
         (self.datagrams, self.datagram_bytes) = (0, 0);
+    }
+
+    /// The connection speaks another protocol than HTTP/3: there will be no sessions.
+    pub(crate) fn rest(&mut self) {
+        self.on_connection_closed();
+        self.phase = Phase::Ready(Err("HTTP/3"));
     }
 
     /// The peer wants nothing more from us on the CONNECT stream.
@@ -191,7 +198,7 @@ impl Layer {
         self.pending.on_ended(id, code);
         self.over.insert(id.stream());
         if let Some(report) = report {
-            io.events.push_back(Event::SessionClosed(id, report));
+            io.tell_closed(id, report);
         }
     }
 
@@ -208,6 +215,18 @@ impl Layer {
             State::Held => None,
             _ => Some(other),
         }
+    }
+}
+
+impl Io<'_> {
+    /// Tells the application and the probe how a session ended.
+    pub(super) fn tell_closed(&mut self, id: SessionId, report: SessionClosed) {
+        self.quic.tell_probe(|| ProbeEvent::SessionClosed {
+            id: id.stream(),
+            code: report.code,
+            reason: &report.reason,
+        });
+        self.events.push_back(Event::SessionClosed(id, report));
     }
 }
 

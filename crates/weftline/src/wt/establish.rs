@@ -17,6 +17,7 @@ use crate::{
     error::{Fault, RequestError, SessionError},
     event::{Event, SessionReady},
     h3::{self, Fields, RequestHead, ResponseHead},
+    probe::ProbeEvent,
     quic,
     wire::{
         Dir, Side, StreamId,
@@ -345,6 +346,11 @@ impl Layer {
         let flow_control = negotiate::has_flow_control(dialect, &self.settings, settings);
         // Its capsules must get through when the data of its streams does not.
         io.quic.set_priority(id.stream(), quic::URGENT);
+        io.quic.tell_probe(|| ProbeEvent::SessionEstablished {
+            id: id.stream(),
+            dialect: dialect.name(),
+            protocol: session.protocol.as_deref(),
+        });
         session.state = session.state.on(Input::Accepted);
         session.asked = Asked::Done;
         session.patience = Patience::Endless;

@@ -203,7 +203,7 @@ const CHUNK: usize = 64 << 10;
 const MAX_REQUEST: usize = 9;
 
 /// The code of streams that ask for nothing we know: this application's own.
-const NOT_UNDERSTOOD: u32 = 1;
+const NOT_UNDERSTOOD: u64 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -177,7 +177,7 @@ const UNIT_KIB: u32 = 64;
 const UNIT: usize = 64 << 10;
 
 /// The code of streams that were too long: this application's own.
-const TOO_MUCH: u32 = 1;
+const TOO_MUCH: u64 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ async fn end(mut recv: RecvStream, send: Option<SendStream>, code: u32) {
     // Bytes, the end or the client's own reset: all are answered alike.
     let _ = recv.read_chunk(1).await;
     if let Some(mut send) = send {
-        send.reset(code);
+        send.reset(code.into());
     }
-    recv.stop(code);
+    recv.stop(code.into());
 }

@@ -166,6 +166,9 @@ impl App {
                 self.going_away += 1;
                 assert_eq!(self.going_away, 1);
             }
+            Event::RawStreamOpened(_) | Event::RawStreamStopped(..) | Event::RawDatagrams => {
+                panic!("{event:?} on a connection of HTTP/3");
+            }
             Event::Closed(_) => self.closed = true,
         }
     }

@@ -5,5 +5,6 @@ mod guarantees;
 mod hostile;
 mod http;
 mod pair;
+mod raw;
 mod sessions;
 mod streams;

@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use super::super::{ClientStart, Connection, StoredSession};
+use super::super::{ClientStart, Connection, StoredSession, raw::Raw};
 use crate::{
     Event, Instant,
     config::{ClientConfig, Limits, ServerConfig},
@@ -33,6 +33,10 @@ pub(super) struct Options {
     pub(super) server_limits: Limits,
     pub(super) client_crypto: NullClient,
     pub(super) server_crypto: NullServer,
+    /// What the client offers instead of HTTP/3, if anything.
+    pub(super) client_raw: &'static [&'static str],
+    /// What the server takes beside HTTP/3.
+    pub(super) server_raw: &'static [&'static str],
 }
 
 impl Default for Options {
@@ -44,6 +48,8 @@ impl Default for Options {
             server_limits: Limits::default(),
             client_crypto: NullClient::insecure(),
             server_crypto: NullServer::insecure(),
+            client_raw: &[],
+            server_raw: &[],
         }
     }
 }
@@ -83,11 +89,13 @@ impl Pair {
         let client_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let server_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4433));
         let mut entropy = SeededEntropy::new(1);
-        let config = ClientConfig::builder(Arc::new(options.client_crypto))
+        let mut config = ClientConfig::builder(Arc::new(options.client_crypto))
             .dialects(options.client)
-            .limits(options.client_limits.clone())
-            .build()
-            .unwrap();
+            .limits(options.client_limits.clone());
+        if !options.client_raw.is_empty() {
+            config = config.raw_alpn(options.client_raw.iter().copied());
+        }
+        let config = config.build().unwrap();
         let start = ClientStart {
             config: &config,
             name: "a",
@@ -111,6 +119,7 @@ impl Pair {
         let config = ServerConfig::builder(Arc::new(options.server_crypto))
             .dialects(options.server)
             .limits(options.server_limits.clone())
+            .raw_alpn(options.server_raw.iter().copied())
             .build()
             .unwrap();
         let meta = RecvMeta {
@@ -281,6 +290,11 @@ impl End {
             Some(Event::Closed(reason)) => reason.clone(),
             _ => panic!("{events:?}"),
         }
+    }
+
+    /// The raw connection.
+    pub(super) fn raw(&mut self) -> Raw<'_> {
+        self.conn.raw().unwrap()
     }
 
     pub(super) fn open(&mut self, session: SessionId, dir: Dir, data: &[u8]) -> StreamId {

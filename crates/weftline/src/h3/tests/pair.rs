@@ -380,6 +380,8 @@ fn setup<'a>(
         reset_key: [9; 32],
         terms: &[],
         entropy,
+        now: Instant::ZERO,
+        probe: None,
     }
 }
 

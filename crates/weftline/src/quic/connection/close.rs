@@ -10,6 +10,7 @@ use super::{
 use crate::{
     error::{Fault, TransportCode},
     event::{CloseReason, ClosedBy, ErrorSpace},
+    probe::ProbeEvent,
     quic::recovery::SpaceId,
     time::Instant,
     wire::{Writer, frame::ConnectionClose, frame::types},
@@ -154,11 +155,13 @@ impl Connection {
 
     fn end(&mut self, step: Step, reason: CloseReason) {
         if self.phase.is_open() {
+            self.observer.tell(|| ProbeEvent::Closed(&reason));
             self.closed = Some(reason);
         }
         self.phase = self.phase.after(step);
         self.timers.clear_all();
         self.held.clear();
+        self.observe();
     }
 
     /// Starts the closing or draining period as soon as the time is known: three PTOs.

@@ -9,6 +9,7 @@ use super::{Connection, DatagramFail, Stats, phase::Phase};
 use crate::quic::StreamChange;
 use crate::{
     crypto::{CryptoError, TAG_LEN, Version},
+    probe::StreamState,
     quic::{ReadFail, WriteFail, datagrams::Full},
     wire::{Dir, Side, StreamId, frame::data_that_fits, params::TransportParameters},
 };
@@ -20,7 +21,9 @@ impl Connection {
         if !self.phase.is_open() {
             return None;
         }
-        self.streams.open(dir)
+        let id = self.streams.open(dir)?;
+        self.tell_stream_state(id, StreamState::Open);
+        Some(id)
     }
 
     /// How many streams of this direction were opened here.
@@ -52,7 +55,9 @@ impl Connection {
 
     /// Nothing happens to a stream that is gone.
     pub(crate) fn reset(&mut self, id: StreamId, code: u64) {
-        let _ = self.streams.reset(id, code);
+        if self.streams.reset(id, code).is_ok() {
+            self.tell_stream_state(id, StreamState::Reset);
+        }
     }
 
     /// Like [`Self::reset`], but the first `reliable` bytes are delivered all the same if the peer
@@ -63,7 +68,9 @@ impl Connection {
             true => reliable,
             false => 0,
         };
-        let _ = self.streams.reset_at(id, code, reliable);
+        if self.streams.reset_at(id, code, reliable).is_ok() {
+            self.tell_stream_state(id, StreamState::Reset);
+        }
     }
 
     /// Nothing happens to a stream that is gone.
@@ -119,6 +126,21 @@ impl Connection {
         self.datagrams
             .send(prefix, payload)
             .map_err(|Full| DatagramFail::Full)
+    }
+
+    /// Whether a datagram has arrived that was not taken.
+    pub(crate) fn has_datagram(&self) -> bool {
+        self.datagrams.has_arrived()
+    }
+
+    /// Takes the oldest datagram that arrived.
+    pub(crate) fn recv_datagram(&mut self) -> Option<Bytes> {
+        self.datagrams.recv()
+    }
+
+    /// Keeps no credit of the connection for urgent streams.
+    pub(crate) fn keep_no_reserve(&mut self) {
+        self.streams.keep_no_reserve();
     }
 
     /// The longest DATAGRAM payload that fits one packet now; `None` when the peer takes none.
@@ -177,6 +199,11 @@ impl Connection {
 
     pub(crate) fn remote_address(&self) -> SocketAddr {
         self.paths.route().remote
+    }
+
+    /// The application protocol, once it is agreed on.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.session.alpn()
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {

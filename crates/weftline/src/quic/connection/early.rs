@@ -196,8 +196,7 @@ impl Connection {
         }
         self.early.status = EarlyData::Rejected;
         self.recovery.discard_space(now, SpaceId::Data);
-        self.streams = Streams::new(self.side, &self.limits);
-        self.streams.set_now(now);
+        self.streams = self.streams.begin_again(&self.limits);
         self.changes.push_back(Change::EarlyDataRejected);
         Ok(())
     }

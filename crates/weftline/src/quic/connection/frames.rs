@@ -185,6 +185,7 @@ impl Connection {
 
     /// Tells the parts what became of the frames that they sent in `id`.
     pub(super) fn apply_outcome(&mut self, id: SpaceId) {
+        self.tell_fates(id);
         let mut outcome = core::mem::take(&mut self.outcome);
         for frame in outcome.acked.drain(..) {
             self.on_frame_acked(id, &frame);

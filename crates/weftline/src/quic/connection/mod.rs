@@ -18,6 +18,7 @@ mod content;
 mod early;
 mod frames;
 mod handshake;
+mod observe;
 mod packet;
 mod phase;
 mod receive;
@@ -26,16 +27,17 @@ mod transmit;
 mod version;
 
 pub use self::early::EarlyData;
-pub(crate) use self::early::Remembered;
 use self::{
-    close::Close, early::Early, handshake::Handshake, phase::Phase, receive::Held, timers::Timers,
+    close::Close, early::Early, handshake::Handshake, receive::Held, timers::Timers,
     version::Negotiation,
 };
+pub(crate) use self::{early::Remembered, phase::Phase};
 use super::{
     StreamChange,
     cids::{LocalCids, RemoteCids},
     congestion::NewReno,
     datagrams::Datagrams,
+    observer::Observer,
     path::{self, Paths},
     random::Random,
     recovery::{Outcome, Recovery, RecoveryConfig, SpaceId},
@@ -47,6 +49,7 @@ use crate::{
     crypto::{ClientProvider, Provider, ServerProvider, Session, Ticket, TlsError, Version},
     entropy::Entropy,
     event::CloseReason,
+    probe::ProbeFactory,
     time::Instant,
     wire::{Cid, ResetToken, Side},
 };
@@ -93,6 +96,7 @@ pub(crate) struct Connection {
     changes: VecDeque<Change>,
     routes: VecDeque<Route>,
     stats: Counts,
+    observer: Observer,
     // Kept for their memory.
     outcome: Outcome,
     crypto_out: Vec<u8>,
@@ -199,6 +203,9 @@ pub(crate) struct Setup<'a> {
     /// Server: what early data relies on above QUIC.
     pub(crate) terms: &'a [u8],
     pub(crate) entropy: &'a mut dyn Entropy,
+    /// The time, and who wants to see what happens.
+    pub(crate) now: Instant,
+    pub(crate) probe: Option<&'a dyn ProbeFactory>,
 }
 
 /// What a server knows of a client from its first Initial packet, and from the token in it.
@@ -253,6 +260,7 @@ impl Connection {
         );
         let (ticket, remembered) = resume.map(Remembered::split).unzip();
         let alpn = setup.alpn;
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(version, server_name, alpn, params, ticket)?;
         let negotiation = Negotiation::of_client(version, &setup, crypto, server_name);
         let handshake = Handshake::new(local_cid, original, None, negotiation);
@@ -266,6 +274,7 @@ impl Connection {
             handshake,
             streams,
         );
+        connection.start_probe(&setup, original, told.as_deref());
         connection.begin_early_data(alpn, remembered);
         if let Err(fault) = connection.advance_handshake(Instant::ZERO) {
             connection.fail(fault);
@@ -298,6 +307,7 @@ impl Connection {
             &mut random,
         );
         let terms = early::terms(setup.transport, setup.limits, &streams, setup.terms);
+        let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(first.version, setup.alpn, params, &terms)?;
         let handshake = Handshake::new(
             local_cid,
@@ -318,6 +328,7 @@ impl Connection {
         if first.is_validated {
             connection.paths.set_validated();
         }
+        connection.start_probe(&setup, first.original, told.as_deref());
         Ok(connection)
     }
 
@@ -392,6 +403,7 @@ impl Connection {
             changes: VecDeque::new(),
             routes,
             stats: Counts::default(),
+            observer: Observer::default(),
             outcome: Outcome::default(),
             crypto_out: Vec::new(),
             handshake,
@@ -404,16 +416,28 @@ impl Connection {
 
     /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<Change> {
+        if let Some(change) = self.next_news() {
+            return Some(change);
+        }
+        if let Some(datagram) = self.recv_datagram() {
+            return Some(Change::Datagram(datagram));
+        }
+        self.take_closed().map(Change::Closed)
+    }
+
+    /// As [`Self::next_change`], but leaves datagrams in their queue, and does not tell the end.
+    pub(crate) fn next_news(&mut self) -> Option<Change> {
         if let Some(change) = self.changes.pop_front() {
             return Some(change);
         }
-        if let Some(change) = self.streams.next_change() {
-            return Some(Change::Stream(change));
-        }
-        if let Some(datagram) = self.datagrams.recv() {
-            return Some(Change::Datagram(datagram));
-        }
-        self.closed.take().map(Change::Closed)
+        let change = self.streams.next_change()?;
+        self.tell_stream(change);
+        Some(Change::Stream(change))
+    }
+
+    /// How the connection ended, once.
+    pub(crate) fn take_closed(&mut self) -> Option<CloseReason> {
+        self.closed.take()
     }
 
     /// What the endpoint must know to route datagrams here.

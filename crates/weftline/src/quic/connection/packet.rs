@@ -190,6 +190,7 @@ impl Connection {
             let packet = datagram.get_mut(draft.start..draft.end + TAG_LEN);
             let packet = packet.unwrap_or_default();
             let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+            self.tell_sent(draft, packet, ect);
             self.seal_packet(draft, packet).map_err(|_| SEAL_FAILED)?;
             let content = draft.content;
             let space = &mut self.spaces[draft.id as usize];

@@ -12,6 +12,7 @@ use crate::{
     },
     error::{Fault, TransportCode},
     event::ClosedBy,
+    probe::DropTrigger,
     quic::{cids::RemoteCids, path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
     time::Instant,
     udp::{Ecn, RecvMeta},
@@ -78,6 +79,7 @@ impl Connection {
         }
         self.open_held(now);
         self.update_amplification();
+        self.observe();
     }
 
     /// A datagram came that ends in the token in use (see [`Route::AddResetToken`]): the peer lost
@@ -115,7 +117,10 @@ impl Connection {
                     self.on_version_negotiation(now, &packet);
                     break;
                 }
-                Err(_) => break,
+                Err(_) => {
+                    self.drop_packet(None, rest.len(), DropTrigger::Malformed);
+                    break;
+                }
             };
             // RFC 9000, section 12.2: one datagram is for one connection.
             if *destination.get_or_insert(header.destination) != header.destination {
@@ -139,7 +144,11 @@ impl Connection {
         packet: &mut [u8],
     ) -> bool {
         let Some(id) = self.space_of(header, packet) else {
-            self.stats.packets_dropped += 1;
+            self.drop_packet(
+                Some(header.packet_type),
+                packet.len(),
+                DropTrigger::Unwanted,
+            );
             return false;
         };
         let is_early = header.packet_type == PacketType::ZeroRtt;
@@ -147,22 +156,23 @@ impl Connection {
             _ if is_early => match self.judge_early_packet() {
                 Verdict::Open => {}
                 Verdict::Hold => {
-                    self.hold(arrival, packet);
+                    self.hold(arrival, header, packet);
                     return false;
                 }
                 Verdict::Drop => {
-                    self.stats.packets_dropped += 1;
+                    let trigger = DropTrigger::KeyUnavailable;
+                    self.drop_packet(Some(header.packet_type), packet.len(), trigger);
                     return false;
                 }
             },
             SpaceKeys::Awaited => {
-                self.hold(arrival, packet);
+                self.hold(arrival, header, packet);
                 return false;
             }
             // A server must not read 1-RTT data before the handshake is complete (RFC 9001,
             // section 5.7).
             SpaceKeys::Phases(_) if self.phase == Phase::Handshaking => {
-                self.hold(arrival, packet);
+                self.hold(arrival, header, packet);
                 return false;
             }
             SpaceKeys::Level(_) | SpaceKeys::Phases(_) | SpaceKeys::Discarded => {}
@@ -177,10 +187,15 @@ impl Connection {
                 if let Err(fault) = result {
                     self.fail(fault);
                 }
+                self.observe();
                 true
             }
             Ok(None) => {
-                self.stats.packets_dropped += 1;
+                let trigger = match self.space(id).keys {
+                    SpaceKeys::Discarded => DropTrigger::KeyUnavailable,
+                    _ => DropTrigger::Undecryptable,
+                };
+                self.drop_packet(Some(header.packet_type), header.end, trigger);
                 false
             }
             Err(fault) => {
@@ -225,7 +240,7 @@ impl Connection {
 
     /// Keeps a packet until its keys arrive. Whoever sends it may be nobody we know, so its length
     /// matters, too.
-    fn hold(&mut self, arrival: &Arrival, packet: &[u8]) {
+    fn hold(&mut self, arrival: &Arrival, header: &ProtectedHeader, packet: &[u8]) {
         let max = self.limits.undecryptable_datagrams;
         let bytes = self.held_bytes().saturating_add(packet.len());
         if self.held.len() < max && bytes <= max.saturating_mul(USUAL_DATAGRAM) {
@@ -233,6 +248,10 @@ impl Connection {
                 arrival: *arrival,
                 packet: packet.to_vec(),
             });
+            self.tell_held(header);
+        } else {
+            let trigger = DropTrigger::KeyUnavailable;
+            self.drop_packet(Some(header.packet_type), header.end, trigger);
         }
     }
 
@@ -320,10 +339,11 @@ impl Connection {
     ) -> Result<(), Fault> {
         let id = packet.id;
         if self.space(id).acks.is_duplicate(packet.number) {
-            self.stats.packets_dropped += 1;
+            self.drop_packet(Some(header.packet_type), header.end, DropTrigger::Duplicate);
             return Ok(());
         }
         self.stats.packets_received += 1;
+        self.tell_received(arrival, header, packet.number, payload);
         if self.handshake.peer_cid.is_none() {
             // The server chose its ID (RFC 9000, section 7.2).
             self.handshake.peer_cid = Some(header.source);

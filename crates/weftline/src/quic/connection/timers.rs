@@ -75,11 +75,13 @@ impl Connection {
             self.timers.set(TimerId::Handshake, Some(deadline));
             self.restart_idle_timer(now);
             self.streams.set_now(now);
+            self.observer.set_now(now);
             return now;
         };
         let now = now.max(last);
         self.now = Some(now);
         self.streams.set_now(now);
+        self.observer.set_now(now);
         self.start_close_timer(now);
         now
     }
@@ -87,6 +89,11 @@ impl Connection {
     /// The time is `now`: does what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
+        self.do_what_is_due(now);
+        self.observe();
+    }
+
+    fn do_what_is_due(&mut self, now: Instant) {
         if !self.phase.is_open() {
             self.on_close_timeout(now);
             return;

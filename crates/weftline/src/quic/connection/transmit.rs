@@ -18,6 +18,12 @@ impl Connection {
         if out.len() < MIN_DATAGRAM {
             return None;
         }
+        let transmit = self.transmit(now, out);
+        self.observe();
+        transmit
+    }
+
+    fn transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         if self.phase.is_open() {
             match self.transmit_open(now, out) {
                 Ok(transmit) => return transmit,

@@ -6,8 +6,10 @@ use core::{ops::RangeInclusive, time::Duration};
 use super::{GRANULARITY, MtuProbe, Outcome, PathId, Recovery, SpaceId, path::PathStates};
 use crate::{
     error::{Fault, TransportCode},
+    probe::LossTrigger,
     quic::{
         congestion::{AckedPacket, Cause},
+        observer::Fate,
         sent::{SentPacket, SentState},
     },
     time::Instant,
@@ -52,6 +54,8 @@ impl Recovery {
         if raised {
             space.largest_acked = Some(ack.largest);
         }
+        let numbers = self.newly_acked.iter().map(|packet| packet.number);
+        outcome.fates.note(numbers, Fate::Acked);
         let newest = self.newly_acked.iter().max_by_key(|packet| packet.number);
         let Some(&newest) = newest else {
             return Ok(());
@@ -186,6 +190,8 @@ impl Recovery {
                     };
                     if overtaken || lost_at <= now {
                         space.sent.lose(index, &mut outcome.lost);
+                        let fate = Fate::Lost(loss_trigger(overtaken));
+                        outcome.fates.note([packet.number].into_iter(), fate);
                         self.lost_packets += 1;
                         let is_congestion = self.paths.on_lost(now, &packet, outcome);
                         if is_congestion && packet.path == active {
@@ -231,6 +237,14 @@ impl Recovery {
         self.pto(SpaceId::Data)
             .max(GRANULARITY)
             .saturating_mul(PERSISTENT_THRESHOLD)
+    }
+}
+
+const fn loss_trigger(overtaken: bool) -> LossTrigger {
+    if overtaken {
+        LossTrigger::Reordering
+    } else {
+        LossTrigger::Time
     }
 }
 

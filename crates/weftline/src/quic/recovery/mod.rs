@@ -22,6 +22,7 @@ pub(crate) use rtt::{GRANULARITY, Rtt};
 use self::{path::PathStates, skip::SkipPlan};
 use super::{
     congestion::Controller,
+    observer::Fates,
     sent::{SentFrame, SentFrames, SentPacket, SentPackets},
 };
 use crate::{time::Instant, wire::Side};
@@ -74,6 +75,8 @@ pub(crate) struct PacketSent<'a> {
 pub(crate) struct Outcome {
     pub(crate) acked: Vec<SentFrame>,
     pub(crate) lost: Vec<SentFrame>,
+    /// The packets themselves.
+    pub(crate) fates: Fates,
     pub(crate) acked_mtu_probe: Option<MtuProbe>,
     pub(crate) lost_mtu_probe: Option<MtuProbe>,
     /// Of the packets on the active path that are no MTU probes, the size of the largest

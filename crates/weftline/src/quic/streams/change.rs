@@ -1,5 +1,7 @@
 //! What streams tell the layers above, and what they are told of the peer.
 
+use thiserror::Error;
+
 use crate::wire::{Dir, StreamId};
 
 /// The limits of transport parameters that concern streams, as the side that sends them means
@@ -41,26 +43,33 @@ pub(crate) enum StreamChange {
     },
 }
 
-/// Why nothing was written.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum WriteFail {
-    /// The buffers are full; [`StreamChange::Writable`] follows.
+/// A stream takes no data.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
+pub enum WriteFail {
+    /// The buffers are full; `Event::Writable` follows.
+    #[error("the stream takes no data now; wait for Writable")]
     Blocked,
-    /// The peer wants no more, with this code.
+    /// The peer asked to stop (STOP_SENDING), with this code.
+    #[error("the peer stopped the stream (code {0})")]
     Stopped(u64),
-    /// This side finished or reset it.
+    /// The stream was finished or reset by this side.
+    #[error("the stream was finished or reset by this side")]
     Finished,
-    /// No such stream, or none that this side sends on.
+    /// No such stream, or it cannot be written.
+    #[error("no such stream to write")]
     Unknown,
 }
 
-/// Why nothing was read.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ReadFail {
-    /// Nothing there; [`StreamChange::Readable`] follows.
+/// A stream gives no data.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReadFail {
+    /// Nothing has arrived; `Event::Readable` follows.
+    #[error("nothing to read now; wait for Readable")]
     Blocked,
-    /// The peer reset it, with this code. Said once.
+    /// The peer reset the stream, with this code. Said once.
+    #[error("the peer reset the stream (code {0})")]
     Reset(u64),
-    /// No such stream, or none that this side reads; or it was read to its end, or stopped.
+    /// No such stream, it cannot be read, or it was read to its end or stopped.
+    #[error("no such stream to read")]
     Unknown,
 }

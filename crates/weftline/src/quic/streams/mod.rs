@@ -23,7 +23,8 @@ use crate::{
     wire::{Dir, Side, StreamId},
 };
 
-pub(crate) use self::change::{ReadFail, StreamChange, StreamParams, WriteFail};
+pub use self::change::{ReadFail, WriteFail};
+pub(crate) use self::change::{StreamChange, StreamParams};
 
 pub(crate) mod assembler;
 mod change;
@@ -56,6 +57,8 @@ pub(crate) struct Streams {
     /// The peer's limits for new streams.
     peer: StreamParams,
     send_credit: SendCredit,
+    /// How much of it is kept for urgent streams, where the peer gives that much.
+    urgent_reserve: u64,
     shared: Shared,
     /// Streams with control frames to send.
     control: Schedule,
@@ -106,6 +109,7 @@ impl Streams {
             },
             peer: StreamParams::default(),
             send_credit: SendCredit::default(),
+            urgent_reserve: URGENT_RESERVE,
             shared: Shared {
                 credit,
                 clock: Clock::default(),
@@ -127,6 +131,18 @@ impl Streams {
         }
     }
 
+    /// As before the first stream, for a connection on which nothing has happened. Who waits for
+    /// streams to open still does.
+    pub(crate) fn begin_again(&self, limits: &Limits) -> Self {
+        let mut streams = Self::new(self.side, limits);
+        streams.urgent_reserve = self.urgent_reserve;
+        streams.shared.clock = self.shared.clock;
+        for dir in [Dir::Bi, Dir::Uni] {
+            streams.opened.get_mut(dir).wanted = self.opened.get(dir).wanted;
+        }
+        streams
+    }
+
     /// The limits to advertise.
     pub(crate) fn local_params(&self) -> StreamParams {
         let window = self.shared.limits.window;
@@ -144,7 +160,7 @@ impl Streams {
     pub(crate) fn on_peer_params(&mut self, params: &StreamParams) {
         self.peer = *params;
         self.send_credit.raise(params.max_data);
-        let reserve = (params.max_data / 8).min(URGENT_RESERVE);
+        let reserve = (params.max_data / 8).min(self.urgent_reserve);
         self.send_credit.keep_reserve(reserve);
         self.raise_streams(Dir::Bi, params.streams_bidi);
         self.raise_streams(Dir::Uni, params.streams_uni);
@@ -158,6 +174,12 @@ impl Streams {
             }
             self.settle(slot);
         }
+    }
+
+    /// No stream will be urgent.
+    pub(crate) fn keep_no_reserve(&mut self) {
+        self.urgent_reserve = 0;
+        self.send_credit.keep_reserve(0);
     }
 
     /// The time, to be set before each input.

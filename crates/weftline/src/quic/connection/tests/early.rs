@@ -403,6 +403,8 @@ fn early_data_follows_a_retry() {
         reset_key: [9; 32],
         terms: &[],
         entropy: &mut entropy,
+        now,
+        probe: None,
     };
     let initial = FirstInitial {
         original,

@@ -96,6 +96,8 @@ fn a_retry_is_followed() {
         reset_key: [9; 32],
         terms: &[],
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: None,
     };
     let first = FirstInitial {
         retry: Some(cid(7)),

@@ -8,4 +8,5 @@ mod lifecycle;
 mod limits;
 mod pair;
 mod paths;
+mod probe;
 mod versions;

@@ -21,6 +21,7 @@ use crate::{
         null::{NullClient, NullServer},
     },
     entropy::SeededEntropy,
+    probe::ProbeFactory,
     quic::{StreamChange, streams::ReadFail},
     udp::{RecvMeta, Transmit},
     wire::{Cid, Side, StreamId, packet::Invariant},
@@ -37,6 +38,8 @@ pub(super) struct Options {
     pub(super) server_crypto: NullServer,
     pub(super) seed: u64,
     pub(super) latency: Duration,
+    /// For both ends.
+    pub(super) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
             server_crypto: NullServer::insecure(),
             seed: 1,
             latency: Duration::from_millis(10),
+            probe: None,
         }
     }
 }
@@ -116,6 +120,8 @@ pub(super) fn client_resuming(options: &Options, session: Option<Remembered>) ->
         reset_key: RESET_KEY,
         terms: &[],
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: options.probe.as_deref(),
     };
     let crypto: Arc<dyn ClientProvider> = Arc::new(options.client_crypto);
     Connection::new_client(setup, &crypto, "example.org", session).unwrap()
@@ -132,6 +138,8 @@ pub(super) fn server(options: &Options, first: &FirstInitial) -> Connection {
         reset_key: RESET_KEY,
         terms: &[],
         entropy: &mut entropy,
+        now: Instant::ZERO,
+        probe: options.probe.as_deref(),
     };
     Connection::new_server(setup, &options.server_crypto, first).unwrap()
 }
