@@ -54,5 +54,5 @@ fn run(stack: &str, work: &str, count: &str) -> Result<(), String> {
 const USAGE: &str = "\
 usage: weftline-bench instructions [WORK]...   count instructions with valgrind, print a table
        weftline-bench run STACK WORK COUNT     do the work once, for a profiler
-STACK: weftline, quinn-proto
+STACK: weftline (raw QUIC), webtransport (a session of Weftline's), quinn-proto
 WORK:  bulk, requests, short-streams, datagrams-64, datagrams-1200, handshakes";

@@ -124,7 +124,10 @@ impl<E: End> Pair<E> {
             return false;
         };
         self.now = self.now.max(next);
-        while let Some((_, to, mut datagram)) = self.wire.pop_front_if(|(at, ..)| *at <= self.now) {
+        while let Some((at, ..)) = self.wire.front()
+            && *at <= self.now
+            && let Some((_, to, mut datagram)) = self.wire.pop_front()
+        {
             match to {
                 Side::Client => self.client.handle_datagram(self.now, &mut datagram),
                 Side::Server => self.server.handle_datagram(self.now, &mut datagram),

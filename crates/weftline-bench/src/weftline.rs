@@ -1,11 +1,14 @@
-//! An end of Weftline's: an endpoint with one WebTransport session.
+//! An end of Weftline's: an endpoint with one connection, raw or with one WebTransport session.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
 
 use weftline::{
-    ConnId, Endpoint, Event, Instant, RecvMeta, SessionId, SessionRequest, StreamId,
+    ConnId, Connection, Endpoint, Event, Instant, RecvMeta, SessionId, SessionRequest, StreamId,
     config::{ClientConfig, EndpointConfig, ServerConfig},
     entropy::SeededEntropy,
+    raw::Raw,
 };
 
 use crate::{
@@ -19,27 +22,44 @@ pub(crate) struct WeftlineEnd {
     /// A client's.
     config: Option<Arc<ClientConfig>>,
     connection: Option<ConnId>,
-    session: Option<SessionId>,
-    events: VecDeque<Happened<StreamId>>,
+    above: Above,
     out: Vec<u8>,
 }
 
-pub(crate) fn pair(tls: &Tls) -> Pair<WeftlineEnd> {
-    let server = ServerConfig::builder(Arc::new(tls.weftline_server()))
-        .with_transport(|transport| transport.datagram_size = DATAGRAM_SIZE)
-        .build();
-    let client = ClientConfig::builder(Arc::new(tls.weftline_client()))
-        .with_transport(|transport| transport.datagram_size = DATAGRAM_SIZE)
-        .build();
-    let server = EndpointConfig::server(Arc::new(server.expect("a configuration")));
-    let client_config = Arc::new(client.expect("a configuration"));
+/// What is used above QUIC.
+#[derive(Copy, Clone)]
+enum Above {
+    Nothing,
+    Session(Option<SessionId>),
+}
+
+/// Ends that speak raw QUIC.
+pub(crate) fn raw_pair(tls: &Tls) -> Pair<WeftlineEnd> {
+    pair(tls, Above::Nothing)
+}
+
+/// Ends with a WebTransport session.
+pub(crate) fn session_pair(tls: &Tls) -> Pair<WeftlineEnd> {
+    pair(tls, Above::Session(None))
+}
+
+fn pair(tls: &Tls, above: Above) -> Pair<WeftlineEnd> {
+    let mut server = ServerConfig::builder(Arc::new(tls.weftline_server()));
+    let mut client = ClientConfig::builder(Arc::new(tls.weftline_client()));
+    if matches!(above, Above::Nothing) {
+        server = server.raw_alpn([ALPN]).without_http3();
+        client = client.raw_alpn([ALPN]);
+    }
+    let server = server.with_transport(|transport| transport.datagram_size = DATAGRAM_SIZE);
+    let client = client.with_transport(|transport| transport.datagram_size = DATAGRAM_SIZE);
+    let server = EndpointConfig::server(Arc::new(server.build().expect("a configuration")));
+    let client_config = Arc::new(client.build().expect("a configuration"));
     let end = |config, seed, peer, client| WeftlineEnd {
         endpoint: Endpoint::new(config, Box::new(SeededEntropy::new(seed))),
         peer,
         config: client,
         connection: None,
-        session: None,
-        events: VecDeque::new(),
+        above,
         out: vec![0; usize::from(DATAGRAM_SIZE) * BATCH],
     };
     let [here, there] = [4433, 5000].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
@@ -48,35 +68,49 @@ pub(crate) fn pair(tls: &Tls) -> Pair<WeftlineEnd> {
 }
 
 impl WeftlineEnd {
-    fn connection(&mut self) -> &mut weftline::Connection {
+    fn connection(&mut self) -> &mut Connection {
         let id = self.connection.expect("a connection");
         self.endpoint.connection(id).expect("an open connection")
     }
 
-    fn session(&self) -> SessionId {
-        self.session.expect("a session")
+    fn raw(&mut self) -> Raw<'_> {
+        self.connection().raw().expect("a raw connection")
+    }
+
+    /// The session; `None` for raw QUIC.
+    fn session(&self) -> Option<SessionId> {
+        match self.above {
+            Above::Nothing => None,
+            Above::Session(session) => Some(session.expect("a session")),
+        }
     }
 
     fn on_event(&mut self, event: Event) -> Happened<StreamId> {
         match event {
-            Event::Connected if self.config.is_some() => {
-                let request = SessionRequest::new("a.bench.test", "/");
-                let session = self.connection().request_session(request);
-                self.session = Some(session.expect("a request"));
-                Happened::Other
-            }
+            Event::Connected => match self.above {
+                Above::Nothing => Happened::Ready,
+                Above::Session(_) if self.config.is_some() => {
+                    let request = SessionRequest::new("a.bench.test", "/");
+                    let session = self.connection().request_session(request);
+                    self.above = Above::Session(session.ok());
+                    Happened::Other
+                }
+                Above::Session(_) => Happened::Other,
+            },
             Event::SessionRequested(session, _) => {
                 let accepted = self.connection().accept_session(session, None);
                 accepted.expect("a session");
-                self.session = Some(session);
+                self.above = Above::Session(Some(session));
                 Happened::Ready
             }
             Event::SessionReady(..) => Happened::Ready,
-            Event::StreamOpened(_, stream) => Happened::Opened(stream),
+            Event::StreamOpened(_, stream) | Event::RawStreamOpened(stream) => {
+                Happened::Opened(stream)
+            }
             Event::Readable(stream) => Happened::Readable(stream),
             Event::Writable(stream) => Happened::Writable(stream),
             Event::StreamsAvailable(_) => Happened::Available,
-            Event::Datagrams(_) => Happened::Datagrams,
+            Event::Datagrams(_) | Event::RawDatagrams => Happened::Datagrams,
             _ => Happened::Other,
         }
     }
@@ -110,9 +144,6 @@ impl End for WeftlineEnd {
     }
 
     fn poll_event(&mut self) -> Option<Happened<StreamId>> {
-        if let Some(event) = self.events.pop_front() {
-            return Some(event);
-        }
         let (id, event) = self.endpoint.poll_event()?;
         self.connection = Some(id);
         Some(self.on_event(event))
@@ -137,46 +168,71 @@ impl End for WeftlineEnd {
             Dir::Bi => weftline::Dir::Bi,
             Dir::Uni => weftline::Dir::Uni,
         };
-        let session = self.session();
-        self.connection().open_stream(session, dir).ok()
+        match self.session() {
+            Some(session) => self.connection().open_stream(session, dir).ok(),
+            None => self.raw().open(dir).ok(),
+        }
     }
 
     fn write(&mut self, stream: StreamId, data: &[u8]) -> usize {
-        self.connection().write(stream, data).unwrap_or(0)
+        match self.above {
+            Above::Session(_) => self.connection().write(stream, data).unwrap_or(0),
+            Above::Nothing => self.raw().write(stream, data).unwrap_or(0),
+        }
     }
 
     fn finish(&mut self, stream: StreamId) {
-        self.connection().finish(stream).expect("an open stream");
+        match self.above {
+            Above::Session(_) => drop(self.connection().finish(stream)),
+            Above::Nothing => drop(self.raw().finish(stream)),
+        }
     }
 
     fn read(&mut self, stream: StreamId) -> Read {
-        let connection = self.connection();
-        let mut read = Read::default();
-        loop {
-            match connection.read(stream, usize::MAX) {
-                Ok(Some(data)) => read.len += data.len(),
-                Ok(None) => {
-                    read.end = true;
-                    return read;
-                }
-                Err(_) => return read,
+        match self.above {
+            Above::Session(_) => {
+                let connection = self.connection();
+                read_all(|| connection.read(stream, usize::MAX).ok())
+            }
+            Above::Nothing => {
+                let mut raw = self.raw();
+                read_all(|| raw.read(stream, usize::MAX).ok())
             }
         }
     }
 
     fn send_datagram(&mut self, data: &[u8]) {
-        let session = self.session();
-        let sent = self.connection().send_datagram(session, data);
+        let sent = match self.session() {
+            Some(session) => self.connection().send_datagram(session, data),
+            None => self.raw().send_datagram(data),
+        };
         sent.expect("room for a datagram");
     }
 
     fn recv_datagram(&mut self) -> Option<usize> {
-        let session = self.session();
-        let datagram = self.connection().recv_datagram(session)?;
-        Some(datagram.len())
+        let datagram = match self.session() {
+            Some(session) => self.connection().recv_datagram(session),
+            None => self.raw().recv_datagram(),
+        };
+        datagram.map(|datagram| datagram.len())
     }
+}
+
+/// Reads pieces until there is none (`None`), or the end (`Some(None)`).
+fn read_all(mut read: impl FnMut() -> Option<Option<Bytes>>) -> Read {
+    let mut all = Read::default();
+    while let Some(piece) = read() {
+        let Some(data) = piece else {
+            all.end = true;
+            break;
+        };
+        all.len += data.len();
+    }
+    all
 }
 
 fn instant(now: Duration) -> Instant {
     Instant::ZERO + now
 }
+
+const ALPN: &str = "bench";

@@ -9,7 +9,10 @@ use crate::{
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stack {
+    /// Raw QUIC.
     Weftline,
+    /// Weftline, in a WebTransport session.
+    Session,
     QuinnProto,
 }
 
@@ -31,11 +34,12 @@ pub(crate) enum Work {
 }
 
 impl Stack {
-    pub(crate) const ALL: [Self; 2] = [Self::Weftline, Self::QuinnProto];
+    pub(crate) const ALL: [Self; 3] = [Self::Weftline, Self::QuinnProto, Self::Session];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Weftline => "weftline",
+            Self::Session => "webtransport",
             Self::QuinnProto => "quinn-proto",
         }
     }
@@ -49,7 +53,8 @@ impl Stack {
     pub(crate) fn run(self, work: Work, count: usize) {
         let tls = Tls::generate();
         match self {
-            Self::Weftline => work.run(weftline::pair(&tls), count),
+            Self::Weftline => work.run(weftline::raw_pair(&tls), count),
+            Self::Session => work.run(weftline::session_pair(&tls), count),
             Self::QuinnProto => work.run(quinn::pair(&tls), count),
         }
     }

@@ -31,8 +31,12 @@ pub(crate) enum Command {
     Connect(Box<ConnectArgs>),
     /// Download with HTTP/3
     Get(Box<GetArgs>),
+    /// Put load on /bench of a server, and measure
+    Bench(Box<BenchArgs>),
     /// Make a development certificate that browsers accept by its hash
     Cert(CertArgs),
+    /// Say in short what a qlog file tells of a connection
+    Qlog(QlogArgs),
 }
 
 #[derive(Debug, Args)]
@@ -64,12 +68,17 @@ pub(crate) struct ServeArgs {
     /// Application protocol to agree on when a client offers it; "any" takes the client's first
     #[arg(long, value_name = "NAME|any")]
     pub(crate) protocol: Option<String>,
+    /// Also serve raw QUIC to what measures with the protocol of /bench (ALPN weftline-bench)
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// One JSON object per line on stdout
     #[arg(long)]
     pub(crate) json: bool,
     /// Allow the development certificate on an address others can reach
     #[arg(long)]
     pub(crate) allow_dev_cert: bool,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +109,8 @@ pub(crate) struct ConnectArgs {
     pub(crate) datagram: Vec<String>,
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
     /// One JSON object per line on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -117,6 +128,82 @@ pub(crate) struct GetArgs {
     pub(crate) trust: TrustArgs,
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: BenchKind,
+    /// /bench of the server; with --raw the path does not matter
+    #[arg(value_name = "URL", value_parser = Target::parse)]
+    pub(crate) url: Target,
+    /// Raw QUIC instead of WebTransport
+    #[arg(long)]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Seconds of load, or of silence
+    #[arg(long, value_name = "S", default_value = "5", value_parser = parse_seconds)]
+    pub(crate) seconds: Duration,
+    /// Bytes to move each way, instead of --seconds (bulk)
+    #[arg(long, value_name = "N", value_parser = parse_bytes)]
+    pub(crate) bytes: Option<u64>,
+    /// Streams or connections at once
+    #[arg(long, value_name = "N", value_parser = parse_concurrency)]
+    pub(crate) concurrency: Option<usize>,
+    /// Bytes of each message, stream, datagram or transfer
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    pub(crate) size: Option<usize>,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+    /// The figures as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchKind {
+    /// Bytes up, then down
+    Bulk,
+    /// Messages back and forth on a stream
+    Echo,
+    /// Requests on streams of their own
+    Rpc,
+    /// Datagrams one way
+    Datagram,
+    /// Connections and sessions
+    Handshake,
+    /// Short unidirectional streams
+    Streams,
+    /// Connections that do nothing
+    Idle,
+}
+
+impl BenchKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bulk => "bulk",
+            Self::Echo => "echo",
+            Self::Rpc => "rpc",
+            Self::Datagram => "datagram",
+            Self::Handshake => "handshake",
+            Self::Streams => "streams",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl BenchArgs {
+    /// What it measures over.
+    pub(crate) const fn transport(&self) -> &'static str {
+        if self.raw { "raw QUIC" } else { "WebTransport" }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +214,27 @@ pub(crate) struct CertArgs {
     /// Overwrite files that are there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QlogArgs {
+    /// The file, as --qlog-dir makes them
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is logged of connections.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct LogArgs {
+    /// Write a qlog file for each connection into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) qlog_dir: Option<PathBuf>,
+    /// Append TLS secrets to this file, for packet analysers; SSLKEYLOGFILE does the same
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keylog: Option<PathBuf>,
 }
 
 /// Whom to trust; the system's certificate authorities when nothing is given.
@@ -224,6 +332,27 @@ fn parse_connections(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "give a number from 1 to 1000000".into())
 }
 
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let number: Option<u64> = text.parse().ok();
+    number
+        .filter(|number| (1..=1 << 50).contains(number))
+        .ok_or_else(|| "give a number of bytes from 1 to 2^50".into())
+}
+
+fn parse_concurrency(text: &str) -> Result<usize, String> {
+    let number: Option<usize> = text.parse().ok();
+    number
+        .filter(|number| (1..=10_000).contains(number))
+        .ok_or_else(|| "give a number from 1 to 10000".into())
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let number: Option<usize> = text.parse().ok();
+    number
+        .filter(|number| *number <= 1 << 30)
+        .ok_or_else(|| "give a number of bytes up to 2^30".into())
+}
+
 /// The rules of HTTP for names and values are the core's to check.
 fn parse_header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
@@ -238,6 +367,11 @@ const CONNECT_HELP: &str = "\
 Texts are sent one after the other, each once the answer to the one before is there.
 Without --bidi, --uni and --datagram, stdin goes onto one bidirectional stream and what comes back
 goes to stdout as it is; the end of stdin ends the stream. With --json each line of it is an event.";
+
+const BENCH_HELP: &str = "\
+Every answer is checked, and what has none is compared with the server's count: a figure is never
+of lost work. Latencies are in microseconds. At once and in size by default: bulk 1 of 8 MiB, echo
+1 of 100 bytes, rpc 8 of 100, datagram 1 of 1000, handshake 8, streams 32 of 100, idle 100.";
 
 /// The exit code for a wrong command line.
 const USAGE: u8 = 2;

@@ -6,8 +6,11 @@ mod args;
 mod cert;
 mod client;
 mod failure;
+mod link;
+mod logs;
 mod output;
 mod pattern;
+mod qlog;
 mod serve;
 
 use std::{
@@ -32,7 +35,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => run(Builder::new_multi_thread(), serve::run(*args)),
         Command::Connect(args) => run(Builder::new_current_thread(), client::connect(*args)),
         Command::Get(args) => run(Builder::new_current_thread(), client::get(*args)),
+        Command::Bench(args) => run(Builder::new_multi_thread(), client::bench(*args)),
         Command::Cert(args) => cert::run(&args),
+        Command::Qlog(args) => qlog::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

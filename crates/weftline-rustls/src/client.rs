@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     error::TlsConfigError,
     identity::Identity,
+    keylog::FileLog,
     keys::quic_version,
     provider::{RingProvider, crypto_provider},
     session::RustlsSession,
@@ -40,6 +41,7 @@ pub struct ClientTlsBuilder {
     clock: Clock,
     key_log: bool,
     early_data: bool,
+    key_log_file: Option<PathBuf>,
 }
 
 impl ClientTls {
@@ -51,6 +53,7 @@ impl ClientTls {
             clock: Clock::system(),
             key_log: false,
             early_data: false,
+            key_log_file: None,
         }
     }
 }
@@ -123,6 +126,14 @@ impl ClientTlsBuilder {
         self
     }
 
+    /// Appends TLS secrets to this file, for packet analysers, whatever the environment says.
+    /// Whoever reads that file reads the connections.
+    #[must_use]
+    pub fn key_log_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_log_file = Some(path.into());
+        self
+    }
+
     /// Reads files and checks everything.
     ///
     /// # Errors
@@ -147,7 +158,11 @@ impl ClientTlsBuilder {
             None => builder.with_no_client_auth(),
         };
         config.enable_early_data = self.early_data;
-        if self.key_log {
+        if let Some(path) = self.key_log_file {
+            let log = FileLog::open(&path);
+            let log = log.map_err(|error| TlsConfigError::KeyLog { path, error })?;
+            config.key_log = Arc::new(log);
+        } else if self.key_log {
             config.key_log = Arc::new(KeyLogFile::new());
         }
         Ok(ClientTls {

@@ -19,6 +19,15 @@ pub enum TlsConfigError {
         #[source]
         error: io::Error,
     },
+    /// The file for TLS secrets cannot be written to.
+    #[error("cannot write key log {}: {error}", path.display())]
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
     /// No certificate was found.
     #[error("{0} holds no certificate")]
     NoCertificate(Source),

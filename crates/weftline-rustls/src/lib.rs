@@ -21,6 +21,7 @@ mod entropy;
 mod error;
 pub mod hash;
 mod identity;
+mod keylog;
 mod keys;
 mod provider;
 mod server;

@@ -21,6 +21,7 @@ use crate::{
     error::{Source, TlsConfigError},
     hash,
     identity::{self, Identity},
+    keylog::FileLog,
     keys::quic_version,
     provider::{RingProvider, crypto_provider},
     session::RustlsSession,
@@ -43,6 +44,7 @@ pub struct ServerTlsBuilder {
     client_ca: Option<ClientCa>,
     clock: Clock,
     key_log: bool,
+    key_log_file: Option<PathBuf>,
     sessions: Option<Arc<dyn ServerSessions>>,
     ticket_keys: Option<TicketKeys>,
     early_data: bool,
@@ -89,6 +91,7 @@ impl ServerTls {
             sessions: None,
             ticket_keys: None,
             early_data: false,
+            key_log_file: None,
         }
     }
 
@@ -167,6 +170,14 @@ impl ServerTlsBuilder {
         self
     }
 
+    /// Appends TLS secrets to this file, for packet analysers, whatever the environment says.
+    /// Whoever reads that file reads the connections.
+    #[must_use]
+    pub fn key_log_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_log_file = Some(path.into());
+        self
+    }
+
     /// Reads files and checks everything.
     ///
     /// # Errors
@@ -206,7 +217,11 @@ impl ServerTlsBuilder {
         let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as _);
         // QUIC knows no other size than all (RFC 9001, section 4.6.1).
         config.max_early_data_size = if self.early_data { u32::MAX } else { 0 };
-        if self.key_log {
+        if let Some(path) = self.key_log_file {
+            let log = FileLog::open(&path);
+            let log = log.map_err(|error| TlsConfigError::KeyLog { path, error })?;
+            config.key_log = Arc::new(log);
+        } else if self.key_log {
             config.key_log = Arc::new(KeyLogFile::new());
         }
         Ok(ServerTls {

@@ -97,8 +97,8 @@ fn violation(what: String) -> Result<(), Violation> {
     Err(Violation(what))
 }
 
-/// The size every path carries; discovery of larger ones is not built.
-const MAX_DATAGRAM: usize = 1200;
+/// The most that is looked for by default.
+const MAX_DATAGRAM: usize = 1452;
 
 /// What the default limits allow one connection to hold: receive and send buffers, datagrams,
 /// reassembly, handshake and bookkeeping.

@@ -1,5 +1,6 @@
 //! The commands that open a connection.
 
+mod bench;
 mod connect;
 mod exchange;
 mod explain;
@@ -9,30 +10,43 @@ mod stdio;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout, timeout_at};
-use weftline::config::ClientConfig;
+use weftline::{
+    config::{Builder, ClientConfig},
+    crypto::ClientProvider,
+};
 use weftline_rustls::ClientTls;
 use weftline_tokio::{Connection, Dialect, Endpoint, Target};
 
 use crate::{
-    args::{ConnectArgs, GetArgs, TrustArgs},
+    args::{BenchArgs, ConnectArgs, GetArgs, LogArgs, TrustArgs},
     failure::Failure,
+    link::RAW_BENCH,
+    logs::Logs,
 };
 
 /// `weftline connect`.
 pub(crate) async fn connect(args: ConnectArgs) -> Result<(), Failure> {
-    let client = Client::new()?;
+    let client = Client::new(&args.logs)?;
     client.finish(connect::run(&client, &args)).await
 }
 
 /// `weftline get`.
 pub(crate) async fn get(args: GetArgs) -> Result<(), Failure> {
-    let client = Client::new()?;
+    let client = Client::new(&args.logs)?;
     client.finish(get::run(&client, &args)).await
 }
 
+/// `weftline bench`.
+pub(crate) async fn bench(args: BenchArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.logs)?;
+    client.finish(bench::run(&client, &args)).await
+}
+
 /// One UDP socket.
+#[derive(Clone)]
 struct Client {
     endpoint: Endpoint,
+    logs: Logs,
 }
 
 /// When everything up to the first answer must have happened.
@@ -62,10 +76,11 @@ impl Setup {
 }
 
 impl Client {
-    fn new() -> Result<Self, Failure> {
+    fn new(logs: &LogArgs) -> Result<Self, Failure> {
+        let logs = Logs::new(logs)?;
         let endpoint = Endpoint::client()
             .map_err(|error| Failure::new(format!("cannot open a UDP socket: {error}")))?;
-        Ok(Self { endpoint })
+        Ok(Self { endpoint, logs })
     }
 
     /// Does `work` unless interrupted, and takes leave of the server either way.
@@ -77,6 +92,7 @@ impl Client {
         self.endpoint.close(H3_NO_ERROR, "");
         // A server that does not hear of it will notice by itself.
         let _ = timeout(GOODBYE, self.endpoint.wait_idle()).await;
+        self.logs.report();
         result
     }
 
@@ -87,7 +103,34 @@ impl Client {
         dialects: &'static [Dialect],
         setup: Setup,
     ) -> Result<Connection, Failure> {
-        let config = config(trust, dialects, setup.patience)?;
+        let config = config(trust, &self.logs, setup.patience, |builder| {
+            builder.dialects(dialects)
+        })?;
+        self.connect_with(target, trust, config, setup).await
+    }
+
+    /// For measuring: raw QUIC, or WebTransport.
+    async fn connect_bench(
+        &self,
+        target: &Target,
+        trust: &TrustArgs,
+        raw: bool,
+        setup: Setup,
+    ) -> Result<Connection, Failure> {
+        let config = config(trust, &self.logs, setup.patience, |builder| match raw {
+            true => builder.raw_alpn([RAW_BENCH]),
+            false => builder,
+        })?;
+        self.connect_with(target, trust, config, setup).await
+    }
+
+    async fn connect_with(
+        &self,
+        target: &Target,
+        trust: &TrustArgs,
+        config: Arc<ClientConfig>,
+        setup: Setup,
+    ) -> Result<Connection, Failure> {
         let connecting = self
             .endpoint
             .connect_host(target.host(), target.port(), config);
@@ -100,10 +143,15 @@ impl Client {
 
 fn config(
     trust: &TrustArgs,
-    dialects: &'static [Dialect],
+    logs: &Logs,
     patience: Duration,
+    change: impl FnOnce(Builder<dyn ClientProvider>) -> Builder<dyn ClientProvider>,
 ) -> Result<Arc<ClientConfig>, Failure> {
     let tls = ClientTls::builder().key_log_from_env();
+    let tls = match logs.keylog() {
+        Some(file) => tls.key_log_file(file),
+        None => tls,
+    };
     let tls = match (trust.cert_hash, &trust.ca) {
         (Some(hash), _) => tls.certificate_hashes(vec![hash]),
         (None, Some(file)) => tls.ca_file(file),
@@ -113,8 +161,7 @@ fn config(
     let tls = tls
         .build()
         .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?;
-    let config = ClientConfig::builder(Arc::new(tls))
-        .dialects(dialects)
+    let config = change(logs.watch(ClientConfig::builder(Arc::new(tls))))
         .with_limits(|limits| {
             // `--timeout` decides, whether it is shorter or longer.
             limits.handshake_timeout = patience + GRACE;

@@ -20,16 +20,18 @@ use tokio::{
     time::timeout,
 };
 use weftline_rustls::hash;
-use weftline_tokio::{Connection, Endpoint, Incoming};
+use weftline_tokio::{CloseReason, Connection, Endpoint, Incoming};
 
 use crate::{
     args::ServeArgs,
     cert,
     failure::Failure,
+    link::Link,
+    logs::Logs,
     output::{Format, closer_name, print},
 };
 use log::Log;
-use registry::Registry;
+use registry::{Record, Registry};
 use setup::{Credentials, Policy};
 use status::Counters;
 
@@ -57,7 +59,8 @@ enum Stage {
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let credentials = setup::credentials(&args)?;
-    let endpoint = setup::endpoint(&args, &credentials)?;
+    let logs = Logs::new(&args.logs)?;
+    let endpoint = setup::endpoint(&args, &credentials, &logs)?;
     let web = setup::web(&args).await?;
     let url = setup::url(endpoint.local_addr());
     let web_url = match &web {
@@ -88,6 +91,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         paging.abort();
     }
     server.log.finish();
+    logs.report();
     result
 }
 
@@ -141,6 +145,26 @@ async fn serve_connection(server: Arc<Server>, connection: Connection) {
         json!({"remote": remote}),
         &format!("connection from {remote}"),
     );
+    let reason = match connection.raw() {
+        Some(raw) => {
+            endpoints::bench::serve(&Link::Raw(raw), &Record::default()).await;
+            connection.closed().await
+        }
+        None => serve_http(&server, &connection).await,
+    };
+    let by = closer_name(reason.by);
+    server.log.event(
+        "connection-closed",
+        json!({"remote": remote, "by": by, "code": reason.code, "reason": reason.reason}),
+        &format!(
+            "connection from {remote} closed by {by} (code {:#x}) {}",
+            reason.code, reason.reason
+        ),
+    );
+}
+
+/// Answers sessions and requests until the connection is closed.
+async fn serve_http(server: &Arc<Server>, connection: &Connection) -> CloseReason {
     let mut tasks = JoinSet::new();
     let reason = loop {
         tokio::select! {
@@ -160,15 +184,7 @@ async fn serve_connection(server: Arc<Server>, connection: Connection) {
     };
     // Their streams are gone: they end by themselves.
     while tasks.join_next().await.is_some() {}
-    let by = closer_name(reason.by);
-    server.log.event(
-        "connection-closed",
-        json!({"remote": remote, "by": by, "code": reason.code, "reason": reason.reason}),
-        &format!(
-            "connection from {remote} closed by {by} (code {:#x}) {}",
-            reason.code, reason.reason
-        ),
-    );
+    reason
 }
 
 fn ready_line(args: &ServeArgs, url: &str, credentials: &Credentials, web: Option<&str>) -> String {

@@ -7,7 +7,7 @@ use weftline::config::ServerConfig;
 use weftline_rustls::{DevCertificate, Identity, ServerTls, TlsConfigError};
 use weftline_tokio::Endpoint;
 
-use crate::{args::ServeArgs, failure::Failure};
+use crate::{args::ServeArgs, failure::Failure, link::RAW_BENCH, logs::Logs};
 
 /// The certificate to serve with.
 pub(super) struct Credentials {
@@ -55,14 +55,25 @@ fn development(args: &ServeArgs) -> Result<Identity, Failure> {
         .map_err(|error| Failure::new(format!("cannot make a development certificate: {error}")))
 }
 
-pub(super) fn endpoint(args: &ServeArgs, credentials: &Credentials) -> Result<Endpoint, Failure> {
+pub(super) fn endpoint(
+    args: &ServeArgs,
+    credentials: &Credentials,
+    logs: &Logs,
+) -> Result<Endpoint, Failure> {
     let tls = ServerTls::builder(credentials.identity.clone()).key_log_from_env();
+    let tls = match logs.keylog() {
+        Some(file) => tls.key_log_file(file),
+        None => tls,
+    };
     let tls = match &args.client_ca {
         Some(file) => tls.client_ca_file(file),
         None => tls,
     };
     let tls = tls.build().map_err(|e| unusable(&e))?;
-    let config = ServerConfig::builder(Arc::new(tls))
+    let raw = args.raw.then_some(RAW_BENCH);
+    let config = logs
+        .watch(ServerConfig::builder(Arc::new(tls)))
+        .raw_alpn(raw)
         .with_limits(|limits| limits.connections = args.max_connections)
         .with_transport(|transport| {
             if args.listen.ip().is_loopback() {
@@ -169,6 +180,7 @@ fn unusable(error: &TlsConfigError) -> Failure {
             failure.advice("renew it; 'weftline cert' makes one for development")
         }
         TlsConfigError::KeyMismatch { .. } => failure.advice("check --cert and --key"),
+        TlsConfigError::KeyLog { .. } => failure.advice("check --keylog"),
         TlsConfigError::Read { .. } => failure.advice("check the path and who may read the file"),
         _ => failure,
     }

@@ -196,6 +196,12 @@ impl<P: ?Sized> Builder<P> {
             1200,
             65_527,
         )?;
+        range(
+            "transport.datagram_size_max",
+            self.transport.datagram_size_max.into(),
+            1200,
+            65_527,
+        )?;
         let ack_delay = self.transport.max_ack_delay.as_millis() as u64;
         range("transport.max_ack_delay (ms)", ack_delay, 0, (1 << 14) - 1)?;
         let initial_rtt = self.transport.initial_rtt.as_micros() as u64;

@@ -19,9 +19,13 @@ pub struct TransportConfig {
     pub max_ack_delay: Duration,
     /// Round-trip time assumed before the first sample (RFC 9002, section 6.2.2).
     pub initial_rtt: Duration,
-    /// Size of the UDP payloads we send; at least 1200 and, without path MTU discovery, a size
-    /// every path of yours carries.
+    /// Size of the UDP payloads we send on a path that nothing is known of: 1200, or more where
+    /// every path of yours carries more.
     pub datagram_size: u16,
+    /// The largest UDP payload that path MTU discovery looks for (RFC 8899). No more than
+    /// `datagram_size` turns discovery off; paths that stop carrying large datagrams are noticed
+    /// all the same, and get 1200 bytes.
+    pub datagram_size_max: u16,
     /// Receive DATAGRAM frames (RFC 9221). WebTransport needs them.
     pub datagrams: bool,
     /// The versions of QUIC to speak, best first. A client begins with the first and goes over to
@@ -37,6 +41,7 @@ impl Default for TransportConfig {
             max_ack_delay: Duration::from_millis(25),
             initial_rtt: Duration::from_millis(333),
             datagram_size: 1200,
+            datagram_size_max: 1452,
             datagrams: true,
             versions: vec![Version::V1, Version::V2],
         }

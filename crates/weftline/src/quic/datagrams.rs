@@ -80,12 +80,13 @@ impl Datagrams {
         Some(frame_len(len))
     }
 
-    /// Writes as many as fit. The first that does not waits for the next packet; in a packet that
-    /// has nothing else it never will fit, and is dropped.
-    pub(crate) fn write_frames(&mut self, w: &mut Writer<'_>, sent: &mut SentFrames) {
+    /// Writes as many as fit. The first that does not waits for the next packet; but one whose
+    /// frame is longer than `room`, which is what a packet of full size has, never will fit, and is
+    /// dropped.
+    pub(crate) fn write_frames(&mut self, w: &mut Writer<'_>, sent: &mut SentFrames, room: usize) {
         while let Some(&len) = self.lengths.front() {
             if frame_len(len) > w.remaining() {
-                if !sent.as_slice().is_empty() {
+                if frame_len(len) <= room {
                     break;
                 }
                 self.dropped_out += 1;
@@ -186,10 +187,12 @@ mod tests {
         Datagrams::new(&Limits::default())
     }
 
+    const ROOM: usize = 1100;
+
     fn packet(datagrams: &mut Datagrams, size: usize, sent: &mut SentFrames) -> Vec<u8> {
         let mut buf = vec![0; size];
         let mut w = Writer::new(&mut buf);
-        datagrams.write_frames(&mut w, sent);
+        datagrams.write_frames(&mut w, sent, ROOM);
         w.written().to_vec()
     }
 
@@ -209,15 +212,23 @@ mod tests {
     }
 
     #[test]
-    fn too_large_is_dropped_from_an_empty_packet_only() {
+    fn what_fits_a_larger_packet_waits_for_it() {
         let mut datagrams = datagrams();
         datagrams.send(&[1; 10], &[2; 90]).unwrap();
         datagrams.send(b"", b"next").unwrap();
         let mut sent = SentFrames::default();
-        sent.push(SentFrame::Ping);
         assert_eq!(packet(&mut datagrams, 102, &mut sent), b"");
+        assert_eq!(packet(&mut datagrams, 109, &mut sent).len(), 109);
         assert_eq!(datagrams.dropped_out(), 0);
-        sent.clear();
+    }
+
+    #[test]
+    fn what_fits_no_packet_is_dropped() {
+        let mut datagrams = datagrams();
+        datagrams.send(&[1; 10], &[2; ROOM]).unwrap();
+        datagrams.send(b"", b"next").unwrap();
+        let mut sent = SentFrames::default();
+        sent.push(SentFrame::Ping);
         assert_eq!(packet(&mut datagrams, 102, &mut sent), b"\x31\x04next");
         assert_eq!(datagrams.dropped_out(), 1);
     }

@@ -3,36 +3,36 @@
 //! The first byte of a bidirectional stream says what to do. Numbers are 64 bits, little-endian.
 
 use tokio::sync::watch;
-use weftline_tokio::{Bytes, ReadError, RecvStream, SendStream, Session, WriteError};
+use weftline_tokio::{Bytes, ReadError, RecvStream, SendStream, WriteError};
 
 use super::{each, echo, throughput};
-use crate::{pattern::Pattern, serve::registry::Record};
+use crate::{link::Link, pattern::Pattern, serve::registry::Record};
 
 /// Does what each bidirectional stream asks for; counts all else and throws it away.
-pub(super) async fn serve(session: &Session, record: &Record) {
+pub(crate) async fn serve(link: &Link, record: &Record) {
     let bench = Bench {
         tally: watch::Sender::new(Tally::default()),
         pattern: Pattern::new(0),
         record: record.clone(),
     };
     let bidi = each(
-        || session.accept_bi(),
+        || link.accept_bi(),
         |(send, recv)| {
             let bench = bench.clone();
             async move { bench.answer(send, recv).await }
         },
     );
     let uni = each(
-        || session.accept_uni(),
+        || link.accept_uni(),
         |recv| {
             let bench = bench.clone();
             async move { bench.count_uni(recv).await }
         },
     );
-    tokio::join!(bidi, uni, bench.count_datagrams(session));
+    tokio::join!(bidi, uni, bench.count_datagrams(link));
 }
 
-/// What the streams of a session share.
+/// What the streams of a session, or raw connection, share.
 #[derive(Clone)]
 struct Bench {
     tally: watch::Sender<Tally>,
@@ -150,8 +150,8 @@ impl Bench {
         }
     }
 
-    async fn count_datagrams(&self, session: &Session) {
-        while let Ok(datagram) = session.recv_datagram().await {
+    async fn count_datagrams(&self, link: &Link) {
+        while let Ok(datagram) = link.recv_datagram().await {
             self.tally.send_if_modified(|tally| {
                 tally.datagrams += 1;
                 tally.datagram_bytes += datagram.len() as u64;

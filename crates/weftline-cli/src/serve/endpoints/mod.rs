@@ -1,6 +1,6 @@
 //! What each path does once its session is open. Each returns when the session is over.
 
-mod bench;
+pub(super) mod bench;
 mod echo;
 mod figures;
 mod opened;
@@ -13,6 +13,7 @@ use tokio::{task::JoinSet, time::sleep};
 use weftline_tokio::{Closed, Session};
 
 use super::{Server, registry::Record, route::Route};
+use crate::link::Link;
 
 /// Streams and datagrams for which a path has no other use are echoed.
 pub(super) async fn serve(server: &Server, session: &Session, route: Route, record: &Record) {
@@ -49,7 +50,7 @@ pub(super) async fn serve(server: &Server, session: &Session, route: Route, reco
         }
         Route::Sink => throughput::sink(session, record).await,
         Route::Source { bytes } => throughput::source(session, record, bytes).await,
-        Route::Bench => bench::serve(session, record).await,
+        Route::Bench => bench::serve(&Link::Session(session.clone()), record).await,
         Route::Stats => figures::stats(session).await,
         Route::Status => figures::status(session, server).await,
         Route::Report { of } => {

@@ -147,9 +147,13 @@ impl Connection {
     pub(crate) fn max_datagram_len(&self) -> Option<usize> {
         let frame_max = self.peer_params()?.max_datagram_frame_size;
         let frame_max = usize::try_from(frame_max).unwrap_or(usize::MAX);
+        data_that_fits(self.packet_room().min(frame_max).checked_sub(1)?)
+    }
+
+    /// Bytes of frames that a 1-RTT packet has room for, alone in a datagram of full size.
+    pub(super) fn packet_room(&self) -> usize {
         let header = 1 + self.remote_cids.current().len() + MAX_NUMBER_LEN;
-        let room = usize::from(self.datagram_size).saturating_sub(header + TAG_LEN);
-        data_that_fits(room.min(frame_max).checked_sub(1)?)
+        usize::from(self.paths.datagram_size()).saturating_sub(header + TAG_LEN)
     }
 
     fn check_open(&self) -> Result<(), WriteFail> {

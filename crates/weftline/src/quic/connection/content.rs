@@ -25,6 +25,8 @@ pub(super) enum Fill {
     Early,
     /// The same as `Everything`, and a PING if there is nothing that elicits an acknowledgement.
     Probe,
+    /// To find out whether the path carries a datagram of this size.
+    MtuProbe,
     /// To prove a path that is not the active one.
     PathProbe(ProbeFrame),
     /// CONNECTION_CLOSE.
@@ -78,6 +80,12 @@ impl Connection {
                     self.write_ping(id, w, &mut sent);
                 }
             }
+            // The PING is for this alone: one that is due goes in a packet that surely fits.
+            Fill::MtuProbe => {
+                if Frame::Ping.encode(w).is_ok() {
+                    sent.push(SentFrame::Ping);
+                }
+            }
             Fill::PathProbe(frame) => {
                 content.expand = true;
                 write_path_probe(frame, w, &mut sent);
@@ -113,7 +121,10 @@ impl Connection {
         self.streams.write_control(w, sent);
         // Without room the rest waits for the next packet.
         let _ = self.write_cid_frames(w, sent);
-        self.datagrams.write_frames(w, sent);
+        if self.datagrams.has_data() {
+            let room = self.packet_room();
+            self.datagrams.write_frames(w, sent, room);
+        }
         self.streams.write_data(w, sent);
     }
 

@@ -193,6 +193,7 @@ impl Connection {
         for frame in outcome.lost.drain(..) {
             self.on_frame_lost(id, &frame);
         }
+        self.apply_mtu_outcome(&mut outcome);
         self.outcome = outcome;
     }
 

@@ -276,11 +276,10 @@ impl Connection {
         Ok(())
     }
 
+    /// The peer takes no larger datagrams.
     pub(super) fn limit_datagram_size(&mut self, largest: u16) {
-        if largest < self.datagram_size {
-            self.datagram_size = largest;
-            let path = self.recovery.active().id();
-            self.recovery.on_mtu_update(path, largest);
+        if self.paths.limit_mtu(largest) {
+            self.on_mtu_change();
         }
     }
 

@@ -20,6 +20,7 @@ mod frames;
 mod handshake;
 mod observe;
 mod packet;
+mod paths;
 mod phase;
 mod receive;
 mod timers;
@@ -38,7 +39,7 @@ use super::{
     congestion::NewReno,
     datagrams::Datagrams,
     observer::Observer,
-    path::{self, Paths},
+    path::{self, Mtu, Paths},
     random::Random,
     recovery::{Outcome, Recovery, RecoveryConfig, SpaceId},
     space::{Space, SpaceKeys},
@@ -80,8 +81,6 @@ pub(crate) struct Connection {
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
-    /// Size of the UDP payloads we send.
-    datagram_size: u16,
     /// The peer's connection ID for us in its latest packet.
     used_cid: Cid,
     /// An ack-eliciting packet was sent since the last packet was received.
@@ -354,6 +353,7 @@ impl Connection {
         let [initial, ..] = &mut spaces;
         initial.keys = SpaceKeys::Level(provider.initial_keys(version, &original_cid, side));
         let datagram_size = config.datagram_size;
+        let mtu = Mtu::new(datagram_size, config.datagram_size_max);
         let recovery = Recovery::new(
             Instant::ZERO,
             RecoveryConfig {
@@ -385,7 +385,7 @@ impl Connection {
             recovery,
             streams,
             datagrams: Datagrams::new(&limits),
-            paths: Paths::new(route, side == Side::Client, limits.path_responses),
+            paths: Paths::new(route, side == Side::Client, mtu, limits.path_responses),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),
@@ -393,7 +393,6 @@ impl Connection {
                 limits.pending_retirements,
             ),
             timers: Timers::default(),
-            datagram_size,
             used_cid: original_cid,
             sent_since_heard: false,
             has_new_keys: false,

@@ -82,7 +82,7 @@ impl Connection {
             let info = PathInfo::new(route.remote, route.local, validated);
             self.observer.tell(|| ProbeEvent::Path(info));
         }
-        let mtu = self.datagram_size;
+        let mtu = self.paths.datagram_size();
         if core::mem::replace(&mut told.mtu, mtu) != mtu {
             self.observer.tell(|| ProbeEvent::Mtu(mtu));
         }

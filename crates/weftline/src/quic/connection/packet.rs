@@ -8,7 +8,7 @@ use crate::{
     crypto::{CryptoError, TAG_LEN},
     error::{Fault, TransportCode},
     quic::{
-        recovery::{PacketSent, SpaceId},
+        recovery::{PacketSent, PathId, SpaceId},
         space::SpaceKeys,
     },
     time::Instant,
@@ -38,6 +38,27 @@ pub(super) struct Content {
     pub(super) has_ack: bool,
     /// The datagram should be as large as a path must carry (RFC 9000, section 8.2).
     pub(super) expand: bool,
+}
+
+/// How a datagram goes out.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Dispatch {
+    pub(super) path: PathId,
+    /// Marked ECT(0).
+    pub(super) ect: bool,
+    /// See [`PacketSent::mtu_probe`].
+    pub(super) mtu_probe: bool,
+}
+
+impl Dispatch {
+    /// Neither marked nor a probe of the path's MTU.
+    pub(super) const fn plain(path: PathId) -> Self {
+        Self {
+            path,
+            ect: false,
+            mtu_probe: false,
+        }
+    }
 }
 
 /// The packets of a datagram, at most one of each space.
@@ -183,14 +204,13 @@ impl Connection {
         now: Instant,
         drafts: &Drafts,
         datagram: &mut [u8],
-        ect: bool,
+        dispatch: Dispatch,
     ) -> Result<(), Fault> {
-        let path = self.recovery.active().id();
         for draft in drafts.iter() {
             let packet = datagram.get_mut(draft.start..draft.end + TAG_LEN);
             let packet = packet.unwrap_or_default();
             let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
-            self.tell_sent(draft, packet, ect);
+            self.tell_sent(draft, packet, dispatch.ect);
             self.seal_packet(draft, packet).map_err(|_| SEAL_FAILED)?;
             let content = draft.content;
             let space = &mut self.spaces[draft.id as usize];
@@ -201,9 +221,9 @@ impl Connection {
                     size,
                     ack_eliciting: content.is_eliciting,
                     in_flight: content.is_eliciting || draft.has_padding,
-                    ect,
-                    path,
-                    mtu_probe: false,
+                    ect: dispatch.ect,
+                    path: dispatch.path,
+                    mtu_probe: dispatch.mtu_probe,
                     frames: &space.sent,
                 },
             );

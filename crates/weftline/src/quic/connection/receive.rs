@@ -396,6 +396,7 @@ impl Connection {
         );
         if change != path::Change::Port {
             self.recovery.on_path_change(now);
+            self.on_mtu_change();
         }
         // A peer that took a new ID does not want to be recognised by ours (RFC 9000, section
         // 9.5).

@@ -162,7 +162,10 @@ impl Connection {
     fn on_path_timeout(&mut self, now: Instant) {
         match self.paths.handle_timeout(now) {
             path::Expiry::None => {}
-            path::Expiry::Reverted => self.recovery.on_path_change(now),
+            path::Expiry::Reverted => {
+                self.recovery.on_path_change(now);
+                self.on_mtu_change();
+            }
             // RFC 9000, section 9.3.2.
             path::Expiry::NoPath => self.on_silence("the peer is at no address that we know"),
         }

@@ -1,6 +1,12 @@
 //! Datagrams out: how many, how large, and with packets of which spaces.
 
-use super::{Connection, content::Fill, packet::Drafts, phase::Phase, timers::TimerId};
+use super::{
+    Connection,
+    content::Fill,
+    packet::{Dispatch, Drafts},
+    phase::Phase,
+    timers::TimerId,
+};
 use crate::{
     error::Fault,
     quic::{path, recovery::SpaceId},
@@ -11,8 +17,8 @@ use crate::{
 
 impl Connection {
     /// Writes datagrams into `out`: one, or several of equal size for the same receiver. `None`
-    /// when there is nothing to send now. `out` must hold 1200 bytes at least, and should hold a
-    /// multiple of the configured datagram size.
+    /// when there is nothing to send now. `out` must hold 1200 bytes at least, and should hold
+    /// several datagrams of the largest size.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         let now = self.tick(now);
         if out.len() < MIN_DATAGRAM {
@@ -43,20 +49,24 @@ impl Connection {
         if let Some(transmit) = self.transmit_path_probe(now, out)? {
             return Ok(Some(transmit));
         }
+        if let Some(transmit) = self.transmit_mtu_probe(now, out)? {
+            return Ok(Some(transmit));
+        }
         self.timers.clear(TimerId::Pacing);
         let ect = self.recovery.may_mark_ect();
+        let size = usize::from(self.paths.datagram_size());
         let mut len = 0;
         let mut segment = None;
         while let Some(rest) = out.get_mut(len..) {
             // All are as long as the first; the last may be shorter.
-            let max = segment.unwrap_or(usize::from(self.datagram_size));
+            let max = segment.unwrap_or(size);
             if rest.len() < max && segment.is_some() {
                 break;
             }
             let written = self.write_datagram(now, rest, max, ect)?;
             len += written;
             let is_full = written == *segment.get_or_insert(written);
-            if written == 0 || !is_full || written < usize::from(self.datagram_size) {
+            if written == 0 || !is_full || written < size {
                 break;
             }
         }
@@ -79,7 +89,11 @@ impl Connection {
         max: usize,
         ect: bool,
     ) -> Result<usize, Fault> {
-        let max = max.min(self.path_budget()).min(out.len());
+        let mut max = max.min(self.path_budget()).min(out.len());
+        if self.is_probing_for_loss() {
+            // Should the path swallow large datagrams, these come through and tell.
+            max = max.min(MIN_DATAGRAM);
+        }
         let Some(datagram) = out.get_mut(..max) else {
             return Ok(0);
         };
@@ -96,9 +110,20 @@ impl Connection {
         if drafts.must_expand(self.side) {
             Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
         }
-        self.seal(now, &drafts, datagram, ect)?;
+        let path = self.recovery.active().id();
+        let dispatch = Dispatch {
+            ect,
+            ..Dispatch::plain(path)
+        };
+        self.seal(now, &drafts, datagram, dispatch)?;
         self.on_datagram_sent(drafts.len);
         Ok(drafts.len)
+    }
+
+    /// Whether the next packets are to tell what became of those before (RFC 9002, section 6.2.4).
+    fn is_probing_for_loss(&self) -> bool {
+        let mut spaces = SpaceId::ALL.into_iter();
+        spaces.any(|id| self.recovery.probes_pending(id) > 0)
     }
 
     /// What a packet of `id` would be for now; `None` for no packet.
@@ -128,14 +153,15 @@ impl Connection {
             .into_iter()
             .any(|id| self.space(id).keys.are_installed() && self.has_content(id))
             || self.has_early_content();
-        if self.recovery.send_budget() < u64::from(self.datagram_size) {
+        let size = self.paths.datagram_size();
+        if self.recovery.send_budget() < u64::from(size) {
             return false;
         }
         if !has_content {
             self.recovery.on_app_limited();
             return true;
         }
-        match self.recovery.pacing_delay(now, self.datagram_size) {
+        match self.recovery.pacing_delay(now, size) {
             Some(at) => {
                 self.timers.set(TimerId::Pacing, Some(at));
                 false
@@ -173,6 +199,47 @@ impl Connection {
         }
     }
 
+    /// A datagram larger than those in use, to find out whether the path carries it (RFC 9000,
+    /// section 14.4).
+    fn transmit_mtu_probe(
+        &mut self,
+        now: Instant,
+        out: &mut [u8],
+    ) -> Result<Option<Transmit>, Fault> {
+        // Not before the peer is sure to acknowledge it, nor while it is silent.
+        if self.phase != Phase::Confirmed || self.recovery.pto_count() > 0 {
+            return Ok(None);
+        }
+        let Some(size) = self.paths.poll_mtu_probe(now, out.len()) else {
+            return Ok(None);
+        };
+        let Some(datagram) = out.get_mut(..usize::from(size)) else {
+            return Ok(None);
+        };
+        if self.recovery.send_budget() < size.into() || self.recovery.is_full(SpaceId::Data) {
+            return Ok(None);
+        }
+        let mut drafts = Drafts::default();
+        self.draft(now, SpaceId::Data, Fill::MtuProbe, &mut drafts, datagram)?;
+        if drafts.len == 0 {
+            return Ok(None);
+        }
+        Self::pad(&mut drafts, datagram, size.into());
+        let dispatch = Dispatch {
+            mtu_probe: true,
+            ..Dispatch::plain(self.recovery.active().id())
+        };
+        self.seal(now, &drafts, datagram, dispatch)?;
+        self.paths.mtu().on_probe_sent(size);
+        self.on_datagram_sent(drafts.len);
+        Ok(Some(self.transmit_to(
+            self.paths.route(),
+            drafts.len,
+            None,
+            false,
+        )))
+    }
+
     /// A PATH_CHALLENGE or PATH_RESPONSE to an address other than the active one.
     fn transmit_path_probe(
         &mut self,
@@ -197,7 +264,8 @@ impl Connection {
             return Ok(None);
         }
         Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
-        self.seal(now, &drafts, datagram, false)?;
+        let dispatch = Dispatch::plain(self.recovery.active().id());
+        self.seal(now, &drafts, datagram, dispatch)?;
         self.stats.bytes_sent += drafts.len as u64;
         Ok(Some(self.transmit_to(probe.route, drafts.len, None, false)))
     }
@@ -223,7 +291,8 @@ impl Connection {
         if drafts.must_expand(self.side) {
             Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
         }
-        self.seal(now, &drafts, datagram, false).ok()?;
+        let dispatch = Dispatch::plain(self.recovery.active().id());
+        self.seal(now, &drafts, datagram, dispatch).ok()?;
         self.on_datagram_sent(drafts.len);
         Some(self.transmit_to(self.paths.route(), drafts.len, None, false))
     }

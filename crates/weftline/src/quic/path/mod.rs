@@ -12,8 +12,11 @@ use core::{
 
 use crate::time::Instant;
 
+mod mtu;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use mtu::{BASE, Mtu};
 
 /// Paths of a connection.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Paths {
     active: Path,
     /// The last validated path, to return to when the active one fails.
     fallback: Option<Path>,
+    /// What a new path starts with.
+    fresh_mtu: Mtu,
     /// PATH_RESPONSE frames to send, one for each address.
     responses: VecDeque<Response>,
     max_responses: usize,
@@ -79,6 +84,7 @@ struct Path {
     received: u64,
     sent: u64,
     challenge: Option<Challenge>,
+    mtu: Mtu,
 }
 
 #[derive(Debug)]
@@ -103,10 +109,11 @@ struct Response {
 impl Paths {
     /// With the path of the handshake. A client's is validated from the start: it chose the
     /// address.
-    pub(crate) const fn new(route: Route, validated: bool, max_responses: usize) -> Self {
+    pub(crate) fn new(route: Route, validated: bool, mtu: Mtu, max_responses: usize) -> Self {
         Self {
-            active: Path::new(route, validated),
+            active: Path::new(route, validated, mtu.clone()),
             fallback: None,
+            fresh_mtu: mtu,
             responses: VecDeque::new(),
             max_responses,
         }
@@ -123,6 +130,32 @@ impl Paths {
     /// Bytes that may be sent on the active path (RFC 9000, section 8.1).
     pub(crate) fn budget(&self) -> usize {
         self.active.budget()
+    }
+
+    /// Bytes of UDP payload that datagrams on the active path may have.
+    pub(crate) const fn datagram_size(&self) -> u16 {
+        self.active.mtu.current()
+    }
+
+    /// The size of datagrams on the active path.
+    pub(crate) const fn mtu(&mut self) -> &mut Mtu {
+        &mut self.active.mtu
+    }
+
+    /// The peer takes no larger datagrams, on whatever path.
+    pub(crate) fn limit_mtu(&mut self, max: u16) -> bool {
+        self.fresh_mtu.limit(max);
+        self.active.mtu.limit(max)
+    }
+
+    /// The size of a probe that tells whether the active path carries larger datagrams than those
+    /// in use.
+    pub(crate) fn poll_mtu_probe(&mut self, now: Instant, room: usize) -> Option<u16> {
+        if !self.active.validated {
+            return None;
+        }
+        self.active.mtu.start();
+        self.active.mtu.poll_probe(now, room)
     }
 
     /// Whether `remote` is the address in use.
@@ -172,7 +205,11 @@ impl Paths {
             Change::Address
         };
         let give_up_at = now + patience;
-        let mut new = Path::new(route, false);
+        let mtu = match change {
+            Change::Port => &self.active.mtu,
+            Change::Address | Change::Fallback => &self.fresh_mtu,
+        };
+        let mut new = Path::new(route, false, mtu.clone());
         new.received = datagram_len as u64;
         new.challenge = Some(Challenge::new(for_new, give_up_at));
         let mut old = core::mem::replace(&mut self.active, new);
@@ -321,13 +358,14 @@ impl Paths {
 }
 
 impl Path {
-    const fn new(route: Route, validated: bool) -> Self {
+    const fn new(route: Route, validated: bool, mtu: Mtu) -> Self {
         Self {
             route,
             validated,
             received: 0,
             sent: 0,
             challenge: None,
+            mtu,
         }
     }
 

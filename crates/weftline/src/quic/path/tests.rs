@@ -3,7 +3,7 @@ use core::{
     time::Duration,
 };
 
-use super::{Change, Expiry, Paths, Probe, ProbeFrame, Route};
+use super::{Change, Expiry, Mtu, Paths, Probe, ProbeFrame, Route};
 use crate::time::Instant;
 
 const PTO: Duration = Duration::from_millis(100);
@@ -22,14 +22,14 @@ fn at(millis: u64) -> Instant {
 
 /// A validated path to host 1, and a packet from `new`.
 fn migrated(new: Route) -> (Paths, Change) {
-    let mut paths = Paths::new(route(1, 1), true, 4);
+    let mut paths = Paths::new(route(1, 1), true, Mtu::new(1200, 1452), 4);
     let change = paths.migrate(at(0), new, 100, [[1; 8], [2; 8]], PATIENCE);
     (paths, change)
 }
 
 #[test]
 fn three_times_what_came() {
-    let mut paths = Paths::new(route(1, 1), false, 4);
+    let mut paths = Paths::new(route(1, 1), false, Mtu::new(1200, 1452), 4);
     assert_eq!(paths.budget(), 0);
     paths.on_datagram(route(1, 1), 1200);
     assert_eq!(paths.budget(), 3600);
@@ -93,7 +93,7 @@ fn a_challenge_is_repeated_then_given_up() {
 
 #[test]
 fn without_a_validated_path_there_is_none() {
-    let mut paths = Paths::new(route(1, 1), false, 4);
+    let mut paths = Paths::new(route(1, 1), false, Mtu::new(1200, 1452), 4);
     paths.migrate(at(0), route(2, 1), 100, [[1; 8], [2; 8]], PATIENCE);
     assert_eq!(paths.handle_timeout(at(299)), Expiry::None);
     assert_eq!(paths.handle_timeout(at(300)), Expiry::NoPath);
@@ -134,7 +134,7 @@ fn a_small_challenge_is_followed_by_a_full_one() {
 
 #[test]
 fn answers_are_bounded_and_the_newest_counts() {
-    let mut paths = Paths::new(route(1, 1), true, 2);
+    let mut paths = Paths::new(route(1, 1), true, Mtu::new(1200, 1452), 2);
     paths.on_challenge(route(1, 1), [1; 8], 100);
     paths.on_challenge(route(1, 1), [2; 8], 100);
     assert!(paths.has_active_response());

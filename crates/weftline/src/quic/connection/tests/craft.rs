@@ -5,7 +5,7 @@ use alloc::{vec, vec::Vec};
 use super::{
     super::{
         Connection,
-        packet::{Content, Draft, Drafts},
+        packet::{Content, Dispatch, Draft, Drafts},
     },
     pair::Pair,
 };
@@ -59,7 +59,8 @@ pub(super) fn edited_packet(
     // The client must not lose its Initial keys by this.
     conn.side = Side::Server;
     conn.space_mut(id).sent.clear();
-    conn.seal(now, &drafts, &mut datagram, false).unwrap();
+    let dispatch = Dispatch::plain(conn.recovery.active().id());
+    conn.seal(now, &drafts, &mut datagram, dispatch).unwrap();
     conn.side = side;
     datagram.truncate(end + TAG_LEN);
     datagram

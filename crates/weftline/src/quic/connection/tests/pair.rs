@@ -42,11 +42,16 @@ pub(super) struct Options {
     pub(super) probe: Option<Arc<dyn ProbeFactory>>,
 }
 
+/// Datagrams keep their size, so that tests can count on it; `mtu` has its own.
 impl Default for Options {
     fn default() -> Self {
+        let transport = TransportConfig {
+            datagram_size_max: 1200,
+            ..TransportConfig::default()
+        };
         Self {
-            client: TransportConfig::default(),
-            server: TransportConfig::default(),
+            client: transport.clone(),
+            server: transport,
             client_limits: Limits::default(),
             server_limits: Limits::default(),
             client_crypto: NullClient::insecure(),
