@@ -400,6 +400,14 @@ impl Connection {
         self.quic.is_closed()
     }
 
+    /// Turns to new keys for what is sent, and has the peer follow (RFC 9001, section 6). Never
+    /// needed: keys are changed in time by themselves. False when it is not possible now: before the
+    /// handshake is confirmed, and until the update before was acknowledged and three probe timeouts
+    /// went by.
+    pub fn update_keys(&mut self) -> bool {
+        self.quic.update_keys()
+    }
+
     /// Where the peer is.
     pub fn remote_address(&self) -> SocketAddr {
         self.quic.remote_address()

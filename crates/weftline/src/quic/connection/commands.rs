@@ -10,7 +10,7 @@ use crate::quic::StreamChange;
 use crate::{
     crypto::{CryptoError, TAG_LEN, Version},
     probe::StreamState,
-    quic::{ReadFail, WriteFail, datagrams::Full},
+    quic::{ReadFail, WriteFail, datagrams::Full, recovery::SpaceId},
     wire::{Dir, Side, StreamId, frame::data_that_fits, params::TransportParameters},
 };
 
@@ -154,6 +154,18 @@ impl Connection {
     pub(super) fn packet_room(&self) -> usize {
         let header = 1 + self.remote_cids.current().len() + MAX_NUMBER_LEN;
         usize::from(self.paths.datagram_size()).saturating_sub(header + TAG_LEN)
+    }
+
+    /// Starts a key update, if one is possible now.
+    pub(crate) fn update_keys(&mut self) -> bool {
+        let now = self.now.unwrap_or_default();
+        let is_open = self.phase.is_open();
+        let space = self.space_mut(SpaceId::Data);
+        let phases = space.keys.phases_mut().filter(|_| is_open);
+        let is_updated = phases.is_some_and(|phases| phases.try_update(now));
+        // The peer follows once it sees a packet.
+        space.ping |= is_updated;
+        is_updated
     }
 
     fn check_open(&self) -> Result<(), WriteFail> {
