@@ -17,7 +17,7 @@ pub use session::StoredSession;
 
 use crate::{
     config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
-    crypto::{CryptoError, TlsError, Version},
+    crypto::{CryptoError, TlsError, Version, token::TokenIssuer},
     entropy::Entropy,
     error::{
         ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
@@ -62,6 +62,8 @@ pub(crate) struct ClientStart<'a> {
     pub(crate) to: SocketAddr,
     /// A session to resume.
     pub(crate) session: Option<StoredSession>,
+    /// A token of the server's; empty for none.
+    pub(crate) token: Vec<u8>,
 }
 
 /// What is spoken above QUIC.
@@ -464,6 +466,7 @@ impl Connection {
             name,
             to,
             session,
+            token,
         } = start;
         let grease = entropy.public_u64();
         let alpn = config.protocols.names();
@@ -477,6 +480,7 @@ impl Connection {
         );
         setup.now = now;
         setup.probe = config.probe.as_deref();
+        setup.token = token;
         let (resume, settings) = session
             .map(|session| (session.quic, session.settings))
             .unzip();
@@ -505,6 +509,7 @@ impl Connection {
         config: &ServerConfig,
         meta: &RecvMeta,
         first: &FirstInitial,
+        issuer: Option<TokenIssuer>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
@@ -519,6 +524,7 @@ impl Connection {
             entropy,
         );
         setup.local = meta.to;
+        setup.issuer = issuer;
         setup.now = now;
         setup.probe = config.probe.as_deref();
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
@@ -589,6 +595,11 @@ impl Connection {
 
     pub(crate) fn next_route(&mut self) -> Option<Route> {
         self.quic.next_route()
+    }
+
+    /// Tokens for later connections that the server gave since the last call.
+    pub(crate) fn take_new_tokens(&mut self) -> Vec<Bytes> {
+        self.quic.take_new_tokens()
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -727,6 +738,8 @@ fn setup<'a>(
         local: None,
         reset_key: *reset_key,
         terms: &[],
+        token: Vec::new(),
+        issuer: None,
         entropy,
         now: Instant::ZERO,
         probe: None,

@@ -91,7 +91,9 @@ pub mod wire;
 pub mod wt;
 
 pub use connection::{Connection, StoredSession, raw};
-pub use endpoint::{ConnId, DropReason, Endpoint, MemorySessions, Received, SessionStore};
+pub use endpoint::{
+    ConnId, DropReason, Endpoint, Incoming, IncomingId, MemorySessions, Received, SessionStore,
+};
 pub use entropy::Entropy;
 pub use event::Event;
 pub use quic::{EarlyData, Stats};

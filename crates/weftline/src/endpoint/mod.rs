@@ -10,18 +10,23 @@ use core::{fmt, mem, net::SocketAddr};
 
 mod accept;
 mod answers;
+mod incoming;
 mod router;
 mod sessions;
+mod tokens;
 
 use answers::Answers;
+use incoming::Waiting;
+pub use incoming::{Incoming, IncomingId};
 use router::Router;
 pub use sessions::{MemorySessions, SessionStore};
+use tokens::{ServerTokens, TokenCache, TokenHome};
 
 use crate::{
     Entropy, Event, Instant, RecvMeta, Transmit,
-    config::{ClientConfig, EndpointConfig, ServerConfig},
-    connection::{ClientStart, Connection},
-    crypto::Provider,
+    config::{Admission, ClientConfig, ClientTokens, EndpointConfig, ServerConfig, ServerSecrets},
+    connection::{ClientStart, Connection, StoredSession},
+    crypto::{Provider, token::TokenClock},
     error::ConnectError,
     quic::{CID_LEN, Route, Stats},
     wire::{Cid, packet::Invariant},
@@ -41,7 +46,14 @@ pub struct Endpoint {
     entropy: Box<dyn Entropy>,
     /// From the server's TLS, or else the first connection's.
     provider: Option<Arc<dyn Provider>>,
-    reset_key: [u8; 32],
+    secrets: ServerSecrets,
+    has_unix_origin: bool,
+    /// A server's.
+    tokens: Option<ServerTokens>,
+    /// A client's.
+    token_cache: TokenCache,
+    admission: Admission,
+    waiting: Waiting,
     max_connections: usize,
     max_handshakes: usize,
     entries: Vec<Entry>,
@@ -55,6 +67,7 @@ pub struct Endpoint {
     /// Of the servers that were connected to.
     sessions: Box<dyn SessionStore>,
     open: usize,
+    /// Those that clients began.
     handshakes: usize,
     now: Instant,
 }
@@ -74,7 +87,10 @@ pub enum Received {
     Routed(ConnId),
     /// It started this connection.
     Accepted(ConnId),
-    /// It was answered without a connection: Version Negotiation, a refusal, a stateless reset.
+    /// It is of a client that waits for the application's answer.
+    Incoming(IncomingId),
+    /// It was answered without a connection: Version Negotiation, Retry, a refusal, a stateless
+    /// reset.
     Answered,
     /// It was dropped.
     Dropped(DropReason),
@@ -93,6 +109,8 @@ pub enum DropReason {
     InvalidInitial,
     /// It would have been answered, but too many answers wait or went out already.
     TooManyAnswers,
+    /// It is of a client that waits to be let in, and there is no room for more of its datagrams.
+    Waiting,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +124,10 @@ struct Entry {
     timer: Option<Instant>,
     in_to_send: bool,
     in_to_report: bool,
+    /// It counts as one of [`Endpoint::handshakes`].
     is_handshaking: bool,
+    /// Where tokens go that a client's connection gets.
+    token_home: Option<Box<TokenHome>>,
 }
 
 impl Endpoint {
@@ -114,7 +135,11 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, mut entropy: Box<dyn Entropy>) -> Self {
         let EndpointConfig {
             server,
-            reset_key,
+            secrets,
+            unix_origin,
+            admission,
+            retry_lifetime,
+            token_lifetime,
             limits,
         } = config;
         let mut draw = || {
@@ -122,12 +147,25 @@ impl Endpoint {
             entropy.private(&mut key);
             key
         };
-        let (router_key, drawn_reset_key) = (draw(), draw());
+        let (router_key, drawn_secret) = (draw(), draw());
+        let secrets = secrets.unwrap_or_else(|| ServerSecrets::new(drawn_secret));
+        let provider = server.as_ref().map(|server| server.crypto.provider());
+        let clock = TokenClock::new(unix_origin.unwrap_or_default());
+        let lifetimes = [retry_lifetime, token_lifetime];
+        let max_used = limits.used_tokens;
+        let tokens = provider
+            .clone()
+            .map(|provider| ServerTokens::new(provider, &secrets, clock, lifetimes, max_used));
         Self {
-            provider: server.as_ref().map(|server| server.crypto.provider()),
+            provider,
             server,
             entropy,
-            reset_key: reset_key.unwrap_or(drawn_reset_key),
+            secrets,
+            has_unix_origin: unix_origin.is_some(),
+            tokens,
+            token_cache: TokenCache::new(limits.stored_tokens),
+            admission,
+            waiting: Waiting::new(limits.incoming, limits.incoming_bytes),
             max_connections: limits.connections,
             max_handshakes: limits.handshakes,
             entries: Vec::new(),
@@ -167,18 +205,32 @@ impl Endpoint {
             return Err(ConnectError::TooMany(self.max_connections));
         }
         let provider = config.crypto.provider();
-        let key = &self.reset_key;
-        let entropy = self.entropy.as_mut();
         let session = self.sessions.take(name, &|session| session.fits(&config));
+        // Sessions and tokens are for the version that they came in (RFC 9369, section 5).
+        let version = session.as_ref().map(StoredSession::version);
+        let version = version.or(config.transport.versions.first().copied());
+        let token = version.map(|version| self.take_token(&config, name, version));
+        let key = &self.secrets.current;
+        let entropy = self.entropy.as_mut();
         let start = ClientStart {
             config: &config,
             name,
             to,
             session,
+            token: token.unwrap_or_default(),
         };
         let connection = Connection::client(self.now, start, key, entropy)?;
         self.provider.get_or_insert(provider);
-        let slot = self.insert(connection);
+        let home = match &config.tokens {
+            ClientTokens::Never => None,
+            ClientTokens::Endpoint => Some(None),
+            ClientTokens::Store(store) => Some(Some(store.clone())),
+        };
+        let home = home.map(|store| {
+            let server_name = name.into();
+            Box::new(TokenHome { server_name, store })
+        });
+        let slot = self.insert(connection, Some(home));
         self.touch(slot);
         Ok(self.id(slot))
     }
@@ -199,7 +251,7 @@ impl Endpoint {
             return self.deliver(slot, &meta, datagram);
         }
         if matches!(invariant, Invariant::Long { .. }) {
-            return self.accept(&meta, datagram);
+            return self.on_stranger(&meta, datagram);
         }
         let provider = self.provider.as_deref();
         match provider.and_then(|provider| self.router.by_token(provider, datagram)) {
@@ -225,6 +277,7 @@ impl Endpoint {
     /// Takes the time. Calling it early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        self.waiting.handle_timeout(self.now);
         while let Some(&(at, slot)) = self.timers.first() {
             if at > self.now {
                 break;
@@ -302,7 +355,8 @@ impl Endpoint {
         if !is_idle {
             return Some(self.now);
         }
-        self.timers.first().map(|(at, _)| *at)
+        let first = self.timers.first().map(|(at, _)| *at);
+        first.into_iter().chain(self.waiting.deadline()).min()
     }
 
     /// A connection, to act on. `None` once it is closed and its events are taken.
@@ -358,6 +412,7 @@ impl Endpoint {
     /// CONNECTION_REFUSED.
     pub fn stop_accepting(&mut self) {
         self.max_handshakes = 0;
+        self.waiting.clear();
     }
 
     fn deliver(&mut self, slot: Slot, meta: &RecvMeta, datagram: &mut [u8]) -> Received {
@@ -383,16 +438,22 @@ impl Endpoint {
         self.now = self.now.max(now);
     }
 
-    fn insert(&mut self, connection: Connection) -> Slot {
+    /// Gives a connection a place. One of our own says where its tokens go.
+    fn insert(
+        &mut self,
+        connection: Connection,
+        of_client: Option<Option<Box<TokenHome>>>,
+    ) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
             Slot(self.entries.len() as u32 - 1)
         });
         if let Some(entry) = self.entries.get_mut(slot.index()) {
             entry.connection = Some(Box::new(connection));
-            entry.is_handshaking = true;
+            entry.is_handshaking = of_client.is_none();
             self.open += 1;
-            self.handshakes += 1;
+            self.handshakes += usize::from(entry.is_handshaking);
+            entry.token_home = of_client.flatten();
         }
         self.refresh(slot);
         slot
@@ -405,6 +466,7 @@ impl Endpoint {
         let Some(mut connection) = entry.connection.take() else {
             return;
         };
+        entry.token_home = None;
         if let Some(at) = entry.timer.take() {
             self.timers.remove(&(at, slot));
         }
@@ -436,6 +498,7 @@ impl Endpoint {
         while let Some(route) = self.connection_at(slot).and_then(Connection::next_route) {
             self.route(slot, &route);
         }
+        self.keep_tokens(slot);
         let Some(entry) = self.entries.get_mut(slot.index()) else {
             return;
         };

@@ -101,6 +101,7 @@ impl Pair {
             name: "a",
             to: server_address,
             session,
+            token: Vec::new(),
         };
         let mut client = Connection::client(now, start, &[1; 32], &mut entropy).unwrap();
         begin(&mut client);
@@ -129,7 +130,7 @@ impl Pair {
         };
         let (original, peer) = (Cid::new(destination).unwrap(), Cid::new(source).unwrap());
         let first = FirstInitial::new(Version(version), original, peer);
-        let server = Connection::server(now, &config, &meta, &first, &[2; 32], &mut entropy);
+        let server = Connection::server(now, &config, &meta, &first, None, &[2; 32], &mut entropy);
         let end = |conn, address| End {
             conn: Box::new(conn),
             events: Vec::new(),

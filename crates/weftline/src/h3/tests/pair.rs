@@ -379,6 +379,8 @@ fn setup<'a>(
         local: None,
         reset_key: [9; 32],
         terms: &[],
+        token: Vec::new(),
+        issuer: None,
         entropy,
         now: Instant::ZERO,
         probe: None,

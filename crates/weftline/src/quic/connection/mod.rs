@@ -18,6 +18,7 @@ mod content;
 mod early;
 mod frames;
 mod handshake;
+mod new_token;
 mod observe;
 mod packet;
 mod paths;
@@ -47,7 +48,10 @@ use super::{
 };
 use crate::{
     config::{Limits, TransportConfig},
-    crypto::{ClientProvider, Provider, ServerProvider, Session, Ticket, TlsError, Version},
+    crypto::{
+        ClientProvider, Provider, ServerProvider, Session, Ticket, TlsError, Version,
+        token::TokenIssuer,
+    },
     entropy::Entropy,
     event::CloseReason,
     probe::ProbeFactory,
@@ -67,6 +71,10 @@ pub(crate) struct Connection {
     limits: Limits,
     provider: Arc<dyn Provider>,
     reset_key: [u8; 32],
+    /// A server's, to give its client a token for later.
+    issuer: Option<TokenIssuer>,
+    /// Tokens that the server gave, until they are taken.
+    new_tokens: Vec<Bytes>,
     random: Random,
     session: Box<dyn Session>,
     handshake: Handshake,
@@ -201,6 +209,10 @@ pub(crate) struct Setup<'a> {
     pub(crate) reset_key: [u8; 32],
     /// Server: what early data relies on above QUIC.
     pub(crate) terms: &'a [u8],
+    /// A client's token from an earlier connection; empty for none.
+    pub(crate) token: Vec<u8>,
+    /// A server's, to give its client such a token.
+    pub(crate) issuer: Option<TokenIssuer>,
     pub(crate) entropy: &'a mut dyn Entropy,
     /// The time, and who wants to see what happens.
     pub(crate) now: Instant,
@@ -262,7 +274,10 @@ impl Connection {
         let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(version, server_name, alpn, params, ticket)?;
         let negotiation = Negotiation::of_client(version, &setup, crypto, server_name);
-        let handshake = Handshake::new(local_cid, original, None, negotiation);
+        let mut handshake = Handshake::new(local_cid, original, None, negotiation);
+        if setup.token.len() <= new_token::MAX_TOKEN {
+            handshake.token.clone_from(&setup.token);
+        }
         let mut connection = Self::new(
             Side::Client,
             version,
@@ -379,6 +394,8 @@ impl Connection {
             now: None,
             provider,
             reset_key: setup.reset_key,
+            issuer: setup.issuer,
+            new_tokens: Vec::new(),
             random,
             session,
             spaces,

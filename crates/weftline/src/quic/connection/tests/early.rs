@@ -402,6 +402,8 @@ fn early_data_follows_a_retry() {
         local: None,
         reset_key: [9; 32],
         terms: &[],
+        token: Vec::new(),
+        issuer: None,
         entropy: &mut entropy,
         now,
         probe: None,

@@ -95,6 +95,8 @@ fn a_retry_is_followed() {
         local: None,
         reset_key: [9; 32],
         terms: &[],
+        token: Vec::new(),
+        issuer: None,
         entropy: &mut entropy,
         now: Instant::ZERO,
         probe: None,
