@@ -204,8 +204,10 @@ impl Connection {
     /// Server: the ClientHello was read. Early data that TLS takes may open now, and its sender may
     /// be answered: the session that it resumes vouches for it and for its parameters.
     pub(super) fn decide_early_data(&mut self) -> Result<(), Fault> {
-        let undecided = self.side == Side::Server && matches!(self.early.state, State::Idle);
-        let Some(params) = self.handshake.peer_params.clone().filter(|_| undecided) else {
+        if self.side == Side::Client || !matches!(self.early.state, State::Idle) {
+            return Ok(());
+        }
+        let Some(params) = self.handshake.peer_params.clone() else {
             return Ok(());
         };
         let Some(keys) = self.session.early_keys() else {
