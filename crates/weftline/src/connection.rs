@@ -9,28 +9,26 @@ use alloc::{
     vec::Vec,
 };
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
+mod datagrams;
+mod requests;
 mod session;
 
+pub(crate) use session::ClientStart;
 pub use session::StoredSession;
 
 use crate::{
-    config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
+    config::{HTTP3, Limits, ServerConfig, TransportConfig},
     crypto::{CryptoError, TlsError, Version, token::TokenIssuer},
     entropy::Entropy,
-    error::{
-        ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
-    },
+    error::{ConnectError, MigrateError, OpenError, ReadError, SessionError, WriteError},
     event::{ErrorSpace, Event},
-    h3::{self, Fields, RequestHead, ResponseHead},
+    h3::{self, Fields},
     quic::{self, EarlyData, FirstInitial, ReadFail, Route, Stats, WriteFail},
     time::Instant,
     udp::{RecvMeta, Transmit},
-    wire::{
-        Dir, Side, StreamId,
-        h3::{Settings, error_code},
-    },
+    wire::{Dir, Side, StreamId, h3::error_code},
     wt::{self, Dialect, Io, SessionId, SessionRequest, SessionStats},
 };
 
@@ -53,17 +51,6 @@ pub struct Connection {
     events: VecDeque<Event>,
     /// Client: the name that the server was connected to with.
     name: Option<String>,
-}
-
-/// What a client's connection begins with.
-pub(crate) struct ClientStart<'a> {
-    pub(crate) config: &'a ClientConfig,
-    pub(crate) name: &'a str,
-    pub(crate) to: SocketAddr,
-    /// A session to resume.
-    pub(crate) session: Option<StoredSession>,
-    /// A token of the server's; empty for none.
-    pub(crate) token: Vec<u8>,
 }
 
 /// What is spoken above QUIC.
@@ -283,77 +270,6 @@ impl Connection {
     }
 }
 
-/// Datagrams.
-impl Connection {
-    /// Queues a datagram. It is sent once, if it ever fits, and may be lost.
-    pub fn send_datagram(
-        &mut self,
-        session: SessionId,
-        payload: &[u8],
-    ) -> Result<(), DatagramError> {
-        self.with_sessions(|wt, io| wt.send_datagram(io, session, payload))
-    }
-
-    /// The longest payload that fits a datagram now; `None` when the session is not open. It may
-    /// change with the path.
-    pub fn max_datagram_len(&mut self, session: SessionId) -> Option<usize> {
-        self.with_sessions(|wt, io| wt.max_datagram_len(io, session))
-    }
-
-    /// Takes the oldest datagram that arrived.
-    pub fn recv_datagram(&mut self, session: SessionId) -> Option<Bytes> {
-        self.wt.recv_datagram(session)
-    }
-}
-
-/// Plain HTTP/3.
-impl Connection {
-    /// Client: sends a request. Its body goes out with [`write`](Self::write), and
-    /// [`finish`](Self::finish) ends it, body or not; [`Event::Response`] follows. Possible after
-    /// [`Event::Connected`].
-    ///
-    /// While [`early_data`](Self::early_data) is `Pending`, GET, HEAD and OPTIONS are possible
-    /// before that, too, as long as no session was asked for. Anybody on the way can have the server
-    /// see such a request again, later. Its body waits for the handshake. A server may answer 425
-    /// (Too Early): then send it again after [`Event::Connected`] (RFC 8470, section 5.2).
-    pub fn request(&mut self, head: &RequestHead) -> Result<StreamId, RequestError> {
-        if self.wt.is_session_request(head) {
-            return Err(RequestError::Invalid(
-                "a session: that is request_session's",
-            ));
-        }
-        if self.quic.is_handshaking() && self.wt.has_queued() {
-            return Err(RequestError::Limit);
-        }
-        self.h3.send_request(&mut self.quic, head, false)
-    }
-
-    /// Server: sends the head of a response, or of an interim one. The body goes out with
-    /// [`write`](Self::write), and [`finish`](Self::finish) ends it, body or not.
-    pub fn respond(&mut self, request: StreamId, head: &ResponseHead) -> Result<(), RequestError> {
-        if !self.is_message(request) {
-            return Err(RequestError::UnknownRequest);
-        }
-        self.h3.send_response(&mut self.quic, request, head, false)
-    }
-
-    /// Server: whether a request came in early data, and the handshake is not complete: it may be
-    /// somebody's replay of an old one. What is not safe to do twice should wait for
-    /// [`Event::Connected`], or be answered with 425 (Too Early; RFC 8470).
-    pub fn is_early(&self, request: StreamId) -> bool {
-        self.quic.side() == Side::Server && self.quic.is_handshaking() && self.is_message(request)
-    }
-
-    /// Gives up an exchange, both ways.
-    pub fn cancel(&mut self, request: StreamId) {
-        if self.is_message(request) {
-            let code = error_code::H3_REQUEST_CANCELLED;
-            self.h3.cancel(&mut self.quic, request, code);
-            self.settle();
-        }
-    }
-}
-
 /// The connection itself.
 impl Connection {
     /// Closes the connection with an HTTP/3 error code; 0x100 (H3_NO_ERROR) says that nothing is
@@ -371,6 +287,24 @@ impl Connection {
         self.wt.go_away();
     }
 
+    /// Client: tries the path from another local address (`None`: one that the socket chooses),
+    /// and moves there if the server answers. [`Event::PathChanged`] tells how it went. The
+    /// server sees another connection ID there, so that who watches both paths does not know the
+    /// connection again.
+    ///
+    /// The socket must be able to send from that address: one that is bound to no address can,
+    /// where the system supports it.
+    pub fn migrate(&mut self, local: Option<IpAddr>) -> Result<(), MigrateError> {
+        self.quic.migrate(local)
+    }
+
+    /// Goes on with other connection IDs, both ways, so that who watches the path sees another
+    /// connection. False when that cannot be now: the peer gave no other, or has not yet answered
+    /// the last time.
+    pub fn rotate_connection_ids(&mut self) -> bool {
+        self.quic.rotate_cids()
+    }
+
     /// Which end this is.
     pub fn side(&self) -> Side {
         self.quic.side()
@@ -386,28 +320,9 @@ impl Connection {
         self.quic.is_established()
     }
 
-    /// Whether the handshake resumed a session of an earlier connection; known once it is complete.
-    pub fn is_resumed(&self) -> bool {
-        self.quic.is_resumed()
-    }
-
-    /// What became of early data (0-RTT). On a client it is known from the start whether there can
-    /// be any, and with [`Event::Connected`] whether the server took it.
-    pub fn early_data(&self) -> EarlyData {
-        self.quic.early_data()
-    }
-
     /// Whether the connection is over.
     pub fn is_closed(&self) -> bool {
         self.quic.is_closed()
-    }
-
-    /// Turns to new keys for what is sent, and has the peer follow (RFC 9001, section 6). Never
-    /// needed: keys are changed in time by themselves. False when it is not possible now: before the
-    /// handshake is confirmed, and until the update before was acknowledged and three probe timeouts
-    /// went by.
-    pub fn update_keys(&mut self) -> bool {
-        self.quic.update_keys()
     }
 
     /// Where the peer is.
@@ -551,6 +466,12 @@ impl Connection {
         self.settle();
     }
 
+    /// The socket was exchanged for another.
+    pub(crate) fn on_rebind(&mut self, now: Instant) {
+        self.quic.on_rebind(now);
+        self.settle();
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.wt.set_now(now);
         self.quic.handle_timeout(now);
@@ -577,20 +498,6 @@ impl Connection {
             Protocol::Raw(raw) => raw.poll_event(&mut self.quic),
             Protocol::Http3 | Protocol::Open => self.events.pop_front(),
         }
-    }
-
-    /// Client: the next session that the server gave, once its SETTINGS are there to be kept, too.
-    pub(crate) fn take_session(&mut self) -> Option<StoredSession> {
-        let settings = match self.protocol {
-            Protocol::Raw(_) => Settings::new(),
-            Protocol::Http3 | Protocol::Open => self.h3.peer_settings()?.clone(),
-        };
-        let quic = self.quic.take_session()?;
-        Some(StoredSession {
-            server_name: self.name.clone().unwrap_or_default(),
-            quic,
-            settings,
-        })
     }
 
     pub(crate) fn next_route(&mut self) -> Option<Route> {
@@ -663,6 +570,10 @@ impl Connection {
             let Some(change) = self.quic.next_change() else {
                 break;
             };
+            if let quic::Change::Path(change) = change {
+                self.events.push_back(Event::PathChanged(change));
+                continue;
+            }
             if let Err(fault) = self.h3.on_quic(change, &mut self.quic) {
                 self.quic.fail(fault);
             }

@@ -1,8 +1,17 @@
 //! Sessions that clients resume.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
+use core::net::SocketAddr;
 
-use crate::{config::ClientConfig, crypto::Version, quic, wire::h3::Settings};
+use super::{Connection, Protocol};
+#[cfg(doc)]
+use crate::event::Event;
+use crate::{
+    config::ClientConfig,
+    crypto::Version,
+    quic::{self, EarlyData},
+    wire::h3::Settings,
+};
 
 /// What a client keeps of a connection, so that the next one to that server begins faster: the TLS
 /// session, and the limits and settings by which early data may be sent. Use each once: whoever
@@ -35,5 +44,52 @@ impl StoredSession {
     pub(crate) fn fits(&self, config: &ClientConfig) -> bool {
         config.transport.versions.contains(&self.version())
             && config.protocols.names().contains(&self.alpn())
+    }
+}
+
+/// What a client's connection begins with.
+pub(crate) struct ClientStart<'a> {
+    pub(crate) config: &'a ClientConfig,
+    pub(crate) name: &'a str,
+    pub(crate) to: SocketAddr,
+    /// A session to resume.
+    pub(crate) session: Option<StoredSession>,
+    /// A token of the server's; empty for none.
+    pub(crate) token: Vec<u8>,
+}
+
+/// Sessions of TLS, what they allow, and keys.
+impl Connection {
+    /// Whether the handshake resumed a session of an earlier connection; known once it is complete.
+    pub fn is_resumed(&self) -> bool {
+        self.quic.is_resumed()
+    }
+
+    /// What became of early data (0-RTT). On a client it is known from the start whether there can
+    /// be any, and with [`Event::Connected`] whether the server took it.
+    pub fn early_data(&self) -> EarlyData {
+        self.quic.early_data()
+    }
+
+    /// Turns to new keys for what is sent, and has the peer follow (RFC 9001, section 6). Never
+    /// needed: keys are changed in time by themselves. False when it is not possible now: before the
+    /// handshake is confirmed, and until the update before was acknowledged and three probe timeouts
+    /// went by.
+    pub fn update_keys(&mut self) -> bool {
+        self.quic.update_keys()
+    }
+
+    /// Client: the next session that the server gave, once its SETTINGS are there to be kept, too.
+    pub(crate) fn take_session(&mut self) -> Option<StoredSession> {
+        let settings = match self.protocol {
+            Protocol::Raw(_) => Settings::new(),
+            Protocol::Http3 | Protocol::Open => self.h3.peer_settings()?.clone(),
+        };
+        let quic = self.quic.take_session()?;
+        Some(StoredSession {
+            server_name: self.name.clone().unwrap_or_default(),
+            quic,
+            settings,
+        })
     }
 }

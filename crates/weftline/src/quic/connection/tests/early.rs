@@ -382,6 +382,7 @@ fn early_data_follows_a_retry() {
         &Flight {
             at: now,
             from: SERVER,
+            to: CLIENT,
             data: buf,
         },
     );
@@ -442,6 +443,7 @@ fn early_data_does_not_follow_into_another_version() {
         &Flight {
             at: now,
             from: SERVER,
+            to: CLIENT,
             data: buf,
         },
     );
