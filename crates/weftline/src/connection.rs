@@ -4,21 +4,29 @@
 mod blocked;
 pub mod raw;
 
-use alloc::{collections::VecDeque, string::ToString, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+    vec::Vec,
+};
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 
+mod datagrams;
+mod requests;
+mod session;
+
+pub(crate) use session::ClientStart;
+pub use session::StoredSession;
+
 use crate::{
-    config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
+    config::{HTTP3, Limits, ServerConfig, TransportConfig},
     crypto::{CryptoError, TlsError, Version, token::TokenIssuer},
     entropy::Entropy,
-    error::{
-        ConnectError, DatagramError, MigrateError, OpenError, ReadError, RequestError,
-        SessionError, WriteError,
-    },
+    error::{ConnectError, MigrateError, OpenError, ReadError, SessionError, WriteError},
     event::{ErrorSpace, Event},
-    h3::{self, Fields, RequestHead, ResponseHead},
-    quic::{self, FirstInitial, ReadFail, Route, Stats, WriteFail},
+    h3::{self, Fields},
+    quic::{self, EarlyData, FirstInitial, ReadFail, Route, Stats, WriteFail},
     stats::PathStats,
     time::Instant,
     udp::{RecvMeta, Transmit},
@@ -43,6 +51,8 @@ pub struct Connection {
     wt: wt::Layer,
     protocol: Protocol,
     events: VecDeque<Event>,
+    /// Client: the name that the server was connected to with.
+    name: Option<String>,
 }
 
 /// What is spoken above QUIC.
@@ -298,62 +308,6 @@ impl Connection {
     }
 }
 
-/// Datagrams.
-impl Connection {
-    /// Queues a datagram. It is sent once, if it ever fits, and may be lost.
-    pub fn send_datagram(
-        &mut self,
-        session: SessionId,
-        payload: &[u8],
-    ) -> Result<(), DatagramError> {
-        self.with_sessions(|wt, io| wt.send_datagram(io, session, payload))
-    }
-
-    /// The longest payload that fits a datagram now; `None` when the session is not open. It may
-    /// change with the path.
-    pub fn max_datagram_len(&mut self, session: SessionId) -> Option<usize> {
-        self.with_sessions(|wt, io| wt.max_datagram_len(io, session))
-    }
-
-    /// Takes the oldest datagram that arrived.
-    pub fn recv_datagram(&mut self, session: SessionId) -> Option<Bytes> {
-        self.wt.recv_datagram(session)
-    }
-}
-
-/// Plain HTTP/3.
-impl Connection {
-    /// Client: sends a request. Its body goes out with [`write`](Self::write), and
-    /// [`finish`](Self::finish) ends it, body or not; [`Event::Response`] follows. Possible after
-    /// [`Event::Connected`].
-    pub fn request(&mut self, head: &RequestHead) -> Result<StreamId, RequestError> {
-        if self.wt.is_session_request(head) {
-            return Err(RequestError::Invalid(
-                "a session: that is request_session's",
-            ));
-        }
-        self.h3.send_request(&mut self.quic, head, false)
-    }
-
-    /// Server: sends the head of a response, or of an interim one. The body goes out with
-    /// [`write`](Self::write), and [`finish`](Self::finish) ends it, body or not.
-    pub fn respond(&mut self, request: StreamId, head: &ResponseHead) -> Result<(), RequestError> {
-        if !self.is_message(request) {
-            return Err(RequestError::UnknownRequest);
-        }
-        self.h3.send_response(&mut self.quic, request, head, false)
-    }
-
-    /// Gives up an exchange, both ways.
-    pub fn cancel(&mut self, request: StreamId) {
-        if self.is_message(request) {
-            let code = error_code::H3_REQUEST_CANCELLED;
-            self.h3.cancel(&mut self.quic, request, code);
-            self.settle();
-        }
-    }
-}
-
 /// The connection itself.
 impl Connection {
     /// Closes the connection with an HTTP/3 error code; 0x100 (H3_NO_ERROR) says that nothing is
@@ -461,13 +415,17 @@ impl Connection {
 impl Connection {
     pub(crate) fn client(
         now: Instant,
-        config: &ClientConfig,
-        name: &str,
-        to: SocketAddr,
-        token: Vec<u8>,
+        start: ClientStart<'_>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, ConnectError> {
+        let ClientStart {
+            config,
+            name,
+            to,
+            session,
+            token,
+        } = start;
         let grease = entropy.public_u64();
         let alpn = config.protocols.names();
         let mut setup = setup(
@@ -481,16 +439,24 @@ impl Connection {
         setup.now = now;
         setup.probe = config.probe.as_deref();
         setup.token = token;
-        let quic = quic::Connection::new_client(setup, &config.crypto, name).map_err(|error| {
-            ConnectError::Tls {
-                name: name.to_string(),
-                reason: error.reason,
-            }
+        let (resume, settings) = session
+            .map(|session| (session.quic, session.settings))
+            .unzip();
+        let quic = quic::Connection::new_client(setup, &config.crypto, name, resume);
+        let quic = quic.map_err(|error| ConnectError::Tls {
+            name: name.to_string(),
+            reason: error.reason,
         })?;
         let wt = wt::Layer::new(Side::Client, config.dialects, &config.limits);
         let mut connection = Self::new(now, quic, wt, &config.limits, grease);
+        connection.name = Some(name.to_string());
         if !config.protocols.http3 {
             connection.be_raw();
+        } else if let Some(settings) = settings
+            && connection.early_data() == EarlyData::Pending
+        {
+            let quic = &mut connection.quic;
+            connection.h3.begin_early_data(quic, settings);
         }
         Ok(connection)
     }
@@ -519,8 +485,10 @@ impl Connection {
         setup.issuer = issuer;
         setup.now = now;
         setup.probe = config.probe.as_deref();
-        let quic = quic::Connection::new_server(setup, &config.crypto, first)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
+        let terms = h3::terms(&config.limits, &wt.extensions());
+        setup.terms = &terms;
+        let quic = quic::Connection::new_server(setup, &config.crypto, first)?;
         let mut connection = Self::new(now, quic, wt, &config.limits, grease);
         if !config.protocols.raw.is_empty() {
             connection.protocol = Protocol::Open;
@@ -609,6 +577,7 @@ impl Connection {
             wt,
             protocol: Protocol::Http3,
             events: VecDeque::new(),
+            name: None,
         }
     }
 
@@ -722,6 +691,7 @@ fn setup<'a>(
         remote,
         local: None,
         reset_key: *reset_key,
+        terms: &[],
         token: Vec::new(),
         issuer: None,
         entropy,
