@@ -30,6 +30,7 @@ pub(crate) mod assembler;
 mod change;
 pub(super) mod codec;
 mod credit;
+pub(crate) mod few;
 mod input;
 mod output;
 mod recv;
@@ -408,7 +409,6 @@ impl Streams {
 
     /// Puts a stream where it belongs after something happened to it.
     fn settle(&mut self, slot: u32) {
-        let room = self.connection_room();
         let Some(stream) = self.table.get_mut(slot) else {
             return;
         };
@@ -470,6 +470,9 @@ impl Streams {
             && send.is_write_refused()
             && is_worth_telling(send, limits, self.counted.stuck)
         {
+            let room = limits
+                .connection_send_buffer
+                .saturating_sub(self.counted.buffered);
             if room < low_water(limits.connection_send_buffer) && rank.priority != URGENT {
                 if !core::mem::replace(&mut stream.waits, true) {
                     self.waiting.push_back(id);
