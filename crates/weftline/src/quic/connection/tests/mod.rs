@@ -1,3 +1,4 @@
+mod blocked;
 mod craft;
 mod echo;
 mod faults;
@@ -10,4 +11,5 @@ mod mtu;
 mod pair;
 mod paths;
 mod probe;
+mod table;
 mod versions;
