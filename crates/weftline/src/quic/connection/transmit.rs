@@ -278,7 +278,8 @@ impl Connection {
         Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
         let path = match probe.place {
             Place::Active => Some(self.paths.id()),
-            Place::Other => self.paths.other_id(),
+            // Where the peer was before its port changed is not where the window counts.
+            Place::Other => self.paths.other_id().filter(|id| *id != self.paths.id()),
             Place::Elsewhere => None,
         };
         let path = path.unwrap_or_else(|| self.paths.unused_id());

@@ -288,9 +288,10 @@ impl Recovery {
         self.space(space).silent_run >= SILENT_RUN_MAX
     }
 
-    /// Whether packets on the active path may be marked ECT(0).
+    /// Whether packets on the active path may be marked ECT(0). Probes are not: should the path
+    /// swallow what is marked, they come through.
     pub(crate) const fn may_mark_ect(&self) -> bool {
-        self.paths.active.may_mark_ect()
+        self.pto_count == 0 && self.paths.active.may_mark_ect()
     }
 
     // --- Paths ---
