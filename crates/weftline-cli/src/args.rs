@@ -65,6 +65,9 @@ pub(crate) struct ServeArgs {
     /// Connections at once; more are refused
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_connections)]
     pub(crate) max_connections: usize,
+    /// Have every client prove its address first, with a Retry packet
+    #[arg(long)]
+    pub(crate) retry: bool,
     /// Application protocol to agree on when a client offers it; "any" takes the client's first
     #[arg(long, value_name = "NAME|any")]
     pub(crate) protocol: Option<String>,

@@ -24,6 +24,7 @@ fn usage() {
     fails(&["serve", "--jsno"], &["--jsno", "'--json'"]);
     fails(&["serve", "--listen", "nowhere"], &["nowhere", "--listen"]);
     fails(&["serve", "--cert", "a.pem"], &["--key"]);
+    fails(&["serve", "--retry=always"], &["always", "--retry"]);
     fails(
         &["serve", "--max-connections", "0"],
         &["--max-connections", "from 1"],

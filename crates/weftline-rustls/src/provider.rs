@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ring::{aead, hmac};
+use ring::{aead, hkdf, hmac};
 use rustls::{crypto::CryptoProvider, quic};
 use subtle::ConstantTimeEq;
 use weftline::{
     Side,
-    crypto::{Keys, Provider, TAG_LEN, Version},
+    crypto::{CryptoError, Keys, Provider, TAG_LEN, TOKEN_NONCE_LEN, Version},
     wire::Cid,
 };
 
@@ -63,9 +63,51 @@ impl Provider for RingProvider {
         out
     }
 
+    fn seal_token(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; TOKEN_NONCE_LEN],
+        buf: &mut [u8],
+    ) -> Result<(), CryptoError> {
+        let (plain, tag) = buf.split_last_chunk_mut::<TAG_LEN>().ok_or(CryptoError)?;
+        let key = token_key(key, nonce).map_err(|_| CryptoError)?;
+        let sealed = key
+            .seal_in_place_separate_tag(token_nonce(), aead::Aad::empty(), plain)
+            .map_err(|_| CryptoError)?;
+        tag.copy_from_slice(sealed.as_ref());
+        Ok(())
+    }
+
+    fn open_token(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; TOKEN_NONCE_LEN],
+        buf: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        let key = token_key(key, nonce).map_err(|_| CryptoError)?;
+        let plain = key.open_in_place(token_nonce(), aead::Aad::empty(), buf);
+        plain.map(|plain| plain.len()).map_err(|_| CryptoError)
+    }
+
     fn secrets_equal(&self, a: &[u8], b: &[u8]) -> bool {
         a.ct_eq(b).into()
     }
+}
+
+/// A key for one token only. Nonces of AES-GCM are too short to be drawn at random for as many
+/// tokens as servers that share a key make; so each has a key of its own.
+fn token_key(
+    key: &[u8; 32],
+    nonce: &[u8; TOKEN_NONCE_LEN],
+) -> Result<aead::LessSafeKey, ring::error::Unspecified> {
+    let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, nonce).extract(key);
+    let key = secret.expand(&[b"weftline token"], &aead::AES_256_GCM)?;
+    Ok(aead::LessSafeKey::new(key.into()))
+}
+
+/// Its only nonce.
+fn token_nonce() -> aead::Nonce {
+    aead::Nonce::assume_unique_for_key([0; aead::NONCE_LEN])
 }
 
 /// What rustls does its cryptography with.
@@ -102,6 +144,31 @@ mod tests {
         let expected = "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7";
         let tag = RingProvider.hmac(&key, b"Hi There");
         assert_eq!(crate::hash::hex(&tag), expected);
+    }
+
+    #[test]
+    fn tokens_open_with_their_key_and_nonce_only() {
+        let (key, nonce) = ([1; 32], [2; TOKEN_NONCE_LEN]);
+        let mut sealed = *b"where a client is and when0123456789abcdef";
+        let plain = sealed.len() - TAG_LEN;
+        RingProvider.seal_token(&key, &nonce, &mut sealed).unwrap();
+        assert_ne!(&sealed[..plain], b"where a client is and when");
+        let open = |key, nonce, mut token: Vec<u8>| {
+            let len = RingProvider.open_token(&key, &nonce, &mut token)?;
+            token.truncate(len);
+            Ok::<_, CryptoError>(token)
+        };
+        let good = open(key, nonce, sealed.to_vec());
+        assert_eq!(good, Ok(b"where a client is and when".to_vec()));
+        assert!(open([3; 32], nonce, sealed.to_vec()).is_err());
+        assert!(open(key, [3; TOKEN_NONCE_LEN], sealed.to_vec()).is_err());
+        for at in 0..sealed.len() {
+            let mut touched = sealed.to_vec();
+            touched[at] ^= 0x80;
+            assert!(open(key, nonce, touched).is_err(), "byte {at}");
+            assert!(open(key, nonce, sealed[..at].to_vec()).is_err());
+        }
+        assert!(RingProvider.seal_token(&key, &nonce, &mut [0; 15]).is_err());
     }
 
     #[test]

@@ -24,6 +24,15 @@ impl Clock {
     }
 }
 
+/// The time since the Unix epoch, for [`Endpoint::offer_unix_origin`] when a clock begins; zero when
+/// the system's own is set to a time before that.
+///
+/// [`Endpoint::offer_unix_origin`]: weftline::Endpoint::offer_unix_origin
+pub fn unix_time() -> Duration {
+    let now = time::SystemTime::now();
+    now.duration_since(time::UNIX_EPOCH).unwrap_or_default()
+}
+
 impl Default for Clock {
     fn default() -> Self {
         Self::new()

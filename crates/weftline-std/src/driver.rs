@@ -8,9 +8,9 @@ use std::{
 
 use mio::{Interest, Poll, Token, Waker};
 use quinn_udp::UdpSockRef;
-use weftline::{ConnId, Endpoint, Event, Instant, driver::Pump};
+use weftline::{ConnId, Endpoint, Event, Incoming, Instant, driver::Pump};
 
-use crate::{Clock, IoStats, NonBlocking, UdpIo};
+use crate::{Clock, IoStats, NonBlocking, UdpIo, unix_time};
 
 /// An endpoint, its socket and a clock, driven from one thread.
 ///
@@ -64,6 +64,8 @@ pub enum Turned {
 pub enum Happened {
     /// An event of a connection.
     Event(ConnId, Event),
+    /// A client waits to be let in: see [`Endpoint::poll_incoming`].
+    Incoming(Incoming),
     /// A [`Notifier`] was used.
     Notified,
 }
@@ -71,7 +73,7 @@ pub enum Happened {
 impl Driver {
     /// Takes a bound socket over. [`bind`](crate::bind) and [`bind_any`](crate::bind_any) make
     /// good ones.
-    pub fn new(socket: UdpSocket, endpoint: Endpoint) -> io::Result<Self> {
+    pub fn new(socket: UdpSocket, mut endpoint: Endpoint) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         let poll = Poll::new()?;
@@ -79,6 +81,7 @@ impl Driver {
         poll.registry()
             .register(&mut socket, SOCKET, Interest::READABLE)?;
         let notifier = Notifier(Arc::new(Waker::new(poll.registry(), NOTIFIER)?));
+        endpoint.offer_unix_origin(unix_time());
         Ok(Self {
             endpoint,
             io: UdpIo::new(socket, local)?,
@@ -156,6 +159,12 @@ impl Driver {
         loop {
             while let Some((id, event)) = self.endpoint.poll_event() {
                 let happened = Happened::Event(id, event);
+                if let ControlFlow::Break(value) = application(&mut self.endpoint, happened) {
+                    return Ok(value);
+                }
+            }
+            while let Some(incoming) = self.endpoint.poll_incoming() {
+                let happened = Happened::Incoming(incoming);
                 if let ControlFlow::Break(value) = application(&mut self.endpoint, happened) {
                     return Ok(value);
                 }

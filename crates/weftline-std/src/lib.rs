@@ -14,7 +14,7 @@ mod socket;
 mod target;
 mod udp;
 
-pub use clock::Clock;
+pub use clock::{Clock, unix_time};
 pub use driver::{Driver, Happened, Notifier, Turned};
 pub use entropy::OsEntropy;
 pub use resolve::resolve;

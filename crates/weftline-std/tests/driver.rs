@@ -61,6 +61,7 @@ impl EchoServer {
                 let (id, event) = match happened {
                     Happened::Notified => return ControlFlow::Break(()),
                     Happened::Event(id, event) => (id, event),
+                    Happened::Incoming(incoming) => panic!("{incoming:?} need not ask"),
                 };
                 if let Event::Closed(reason) = event {
                     ends.push(reason);

@@ -12,7 +12,7 @@ use weftline::{
 use weftline_std::{IoStats, OsEntropy, UdpIo};
 
 use crate::{
-    Connection,
+    Connection, IncomingConnection,
     driver::{self, Socket},
     error::ConnectError,
     shared::Shared,
@@ -86,7 +86,9 @@ impl Endpoint {
         let local = socket.local_addr()?;
         socket.set_nonblocking(true)?;
         let io = UdpIo::new(Socket(tokio::net::UdpSocket::from_std(socket)?), local)?;
-        let shared = Arc::new(Shared::new(State::new(Core::new(config, entropy))));
+        let mut endpoint = Core::new(config, entropy);
+        endpoint.offer_unix_origin(weftline_std::unix_time());
+        let shared = Arc::new(Shared::new(State::new(endpoint)));
         Handle::current().spawn(driver::drive(shared.clone(), io));
         let handle = Arc::new(EndpointHandle { shared, local });
         Ok(Self { handle })
@@ -109,6 +111,21 @@ impl Endpoint {
         };
         let id = shared.wait(&arrivals, next).await?;
         Some(Connection::new(shared.clone(), id))
+    }
+
+    /// The next client that waits to be let in; clients do so when the endpoint was made with
+    /// [`Admission::Ask`](weftline::config::Admission::Ask), and no longer than a handshake may
+    /// take. `None` when no more will come.
+    pub async fn incoming(&self) -> Option<IncomingConnection> {
+        let shared = &self.handle.shared;
+        let arrivals = shared.lock().arrivals.clone();
+        let next = |state: &mut State| match state.endpoint.poll_incoming() {
+            Some(incoming) => Some(Some(incoming)),
+            None if state.is_accepting => None,
+            None => Some(None),
+        };
+        let incoming = shared.wait(&arrivals, next).await?;
+        Some(IncomingConnection::new(shared.clone(), incoming))
     }
 
     /// Connects to `to`, whose certificate must be for `name`. Waits until the handshake is

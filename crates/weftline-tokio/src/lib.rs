@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod connect;
 mod connection;
 mod driver;
@@ -30,6 +31,7 @@ mod shared;
 mod state;
 mod stream;
 
+pub use admission::IncomingConnection;
 pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::{Closed, ConnectError, OpenSessionError, ReadError, RequestError, WriteError};

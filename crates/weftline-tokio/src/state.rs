@@ -77,6 +77,9 @@ impl State {
                 }
             }
         }
+        if self.endpoint.has_incoming() {
+            self.wakes.push(Wake::All(self.arrivals.clone()));
+        }
         if self.datagram_waiters > 0 {
             self.wakes.push(Wake::All(self.datagram_room.clone()));
         }

@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 
 use crate::{
     config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
-    crypto::{CryptoError, TlsError, Version},
+    crypto::{CryptoError, TlsError, Version, token::TokenIssuer},
     entropy::Entropy,
     error::{
         ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
@@ -402,6 +402,7 @@ impl Connection {
         config: &ClientConfig,
         name: &str,
         to: SocketAddr,
+        token: Vec<u8>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, ConnectError> {
@@ -417,6 +418,7 @@ impl Connection {
         );
         setup.now = now;
         setup.probe = config.probe.as_deref();
+        setup.token = token;
         let quic = quic::Connection::new_client(setup, &config.crypto, name).map_err(|error| {
             ConnectError::Tls {
                 name: name.to_string(),
@@ -437,6 +439,7 @@ impl Connection {
         config: &ServerConfig,
         meta: &RecvMeta,
         first: &FirstInitial,
+        issuer: Option<TokenIssuer>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TlsError> {
@@ -451,6 +454,7 @@ impl Connection {
             entropy,
         );
         setup.local = meta.to;
+        setup.issuer = issuer;
         setup.now = now;
         setup.probe = config.probe.as_deref();
         let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
@@ -505,6 +509,11 @@ impl Connection {
 
     pub(crate) fn next_route(&mut self) -> Option<Route> {
         self.quic.next_route()
+    }
+
+    /// Tokens for later connections that the server gave since the last call.
+    pub(crate) fn take_new_tokens(&mut self) -> Vec<Bytes> {
+        self.quic.take_new_tokens()
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -641,6 +650,8 @@ fn setup<'a>(
         remote,
         local: None,
         reset_key: *reset_key,
+        token: Vec::new(),
+        issuer: None,
         entropy,
         now: Instant::ZERO,
         probe: None,

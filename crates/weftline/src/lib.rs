@@ -91,7 +91,7 @@ pub mod wire;
 pub mod wt;
 
 pub use connection::{Connection, raw};
-pub use endpoint::{ConnId, DropReason, Endpoint, Received};
+pub use endpoint::{ConnId, DropReason, Endpoint, Incoming, IncomingId, Received};
 pub use entropy::Entropy;
 pub use event::Event;
 pub use quic::Stats;

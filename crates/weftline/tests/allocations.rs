@@ -191,7 +191,7 @@ impl End {
             return;
         }
         let connection = self.connection.and_then(|id| self.endpoint.connection(id));
-        let Some(mut raw) = connection.and_then(|connection| connection.raw()) else {
+        let Some(mut raw) = connection.and_then(weftline::Connection::raw) else {
             return;
         };
         if let (Some(stream), true) = (self.writes, wants_to_write) {

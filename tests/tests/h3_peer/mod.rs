@@ -2,9 +2,14 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::{
+    collections::HashSet,
     future::poll_fn,
     net::{SocketAddr, UdpSocket},
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use bytes::{Buf, Bytes};
@@ -34,6 +39,27 @@ pub(crate) struct PeerClient {
 pub(crate) struct PeerServer {
     pub(crate) address: SocketAddr,
     pub(crate) connections: mpsc::UnboundedReceiver<quinn::Connection>,
+    /// How many clients it has sent away with a Retry.
+    pub(crate) retries: Arc<AtomicUsize>,
+}
+
+/// Has each token count once.
+#[derive(Default)]
+struct Shown(Mutex<HashSet<u128>>);
+
+impl quinn::TokenLog for Shown {
+    fn check_and_insert(
+        &self,
+        nonce: u128,
+        _: SystemTime,
+        _: Duration,
+    ) -> Result<(), quinn::TokenReuseError> {
+        let mut shown = self.0.lock().expect("no panic");
+        match shown.insert(nonce) {
+            true => Ok(()),
+            false => Err(quinn::TokenReuseError),
+        }
+    }
 }
 
 fn ring() -> Arc<CryptoProvider> {
@@ -133,13 +159,18 @@ pub(crate) fn peer_server_with(certificate: &DevCertificate, retry: bool) -> Pee
     let mut tls = tls.expect("a key that fits");
     tls.alpn_protocols = vec![b"h3".to_vec()];
     let crypto = QuicServerConfig::try_from(tls).expect("cipher suites");
-    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let log = Arc::new(Shown::default());
+    config.validation_token.sent(1).log(log);
+    let retries = Arc::new(AtomicUsize::new(0));
+    let counter = retries.clone();
     let endpoint = quinn::Endpoint::server(config, loopback()).expect("a socket");
     let address = endpoint.local_addr().expect("an address");
     let (sender, connections) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
             if retry && !incoming.remote_address_validated() {
+                counter.fetch_add(1, Ordering::Relaxed);
                 incoming.retry().expect("a first packet");
                 continue;
             }
@@ -151,6 +182,7 @@ pub(crate) fn peer_server_with(certificate: &DevCertificate, retry: bool) -> Pee
     PeerServer {
         address,
         connections,
+        retries,
     }
 }
 

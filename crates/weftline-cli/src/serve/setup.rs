@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
-use weftline::config::ServerConfig;
+use weftline::config::{Admission, EndpointConfig, ServerConfig};
 use weftline_rustls::{DevCertificate, Identity, ServerTls, TlsConfigError};
 use weftline_tokio::Endpoint;
 
@@ -82,7 +82,11 @@ pub(super) fn endpoint(
         })
         .build()
         .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))?;
-    Endpoint::server(args.listen, Arc::new(config)).map_err(|error| {
+    let config = EndpointConfig::server(Arc::new(config)).admission(match args.retry {
+        true => Admission::Retry,
+        false => Admission::Accept,
+    });
+    Endpoint::bind(args.listen, config).map_err(|error| {
         let what = format!("cannot listen on {} (UDP): {error}", args.listen);
         busy_port(
             what,

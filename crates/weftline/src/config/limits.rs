@@ -16,6 +16,17 @@ pub struct Limits {
     pub connections: usize,
     /// Connections in their handshake at once; past it likewise CONNECTION_REFUSED.
     pub handshakes: usize,
+    /// Clients that wait for the application to let them in ([`Admission::Ask`](super::Admission));
+    /// past it likewise CONNECTION_REFUSED. They wait as long as a handshake may take.
+    pub incoming: usize,
+    /// Bytes of their datagrams, held until then; past it datagrams are dropped.
+    pub incoming_bytes: usize,
+    /// Tokens of NEW_TOKEN frames remembered as used; past it the oldest are forgotten, and no
+    /// token that is as old counts any more.
+    pub used_tokens: usize,
+    /// Tokens of servers that a client's endpoint keeps for later connections; past it, or two of
+    /// one server, the oldest are forgotten.
+    pub stored_tokens: usize,
     /// Packets in one datagram; the rest of the datagram is dropped.
     pub packets_per_datagram: usize,
 
@@ -143,6 +154,10 @@ impl Default for Limits {
         Self {
             connections: 65_536,
             handshakes: 4096,
+            incoming: 1024,
+            incoming_bytes: 4 << 20,
+            used_tokens: 65_536,
+            stored_tokens: 256,
             packets_per_datagram: 5,
             pending_answers: 64,
             stateless_reset_interval: Duration::from_millis(20),

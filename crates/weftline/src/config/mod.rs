@@ -1,12 +1,14 @@
 //! Configuration. A built config cannot be wrong: every check is in `build`.
 
 use alloc::{borrow::Cow, sync::Arc, vec::Vec};
-use core::fmt;
+use core::{fmt, time::Duration};
 
+mod admission;
 mod alpn;
 mod limits;
 mod transport;
 
+pub use admission::{Admission, ServerSecrets, TokenStore};
 pub(crate) use alpn::{HTTP3, Protocols};
 pub use limits::Limits;
 pub use transport::TransportConfig;
@@ -34,6 +36,7 @@ pub struct ServerConfig {
 #[derive(Clone)]
 pub struct ClientConfig {
     pub(crate) crypto: Arc<dyn ClientProvider>,
+    pub(crate) tokens: ClientTokens,
     pub(crate) transport: TransportConfig,
     pub(crate) limits: Limits,
     pub(crate) dialects: &'static [Dialect],
@@ -45,14 +48,30 @@ pub struct ClientConfig {
 #[derive(Clone)]
 pub struct EndpointConfig {
     pub(crate) server: Option<Arc<ServerConfig>>,
-    pub(crate) reset_key: Option<[u8; 32]>,
+    pub(crate) secrets: Option<ServerSecrets>,
+    pub(crate) unix_origin: Option<Duration>,
+    pub(crate) admission: Admission,
+    pub(crate) retry_lifetime: Duration,
+    pub(crate) token_lifetime: Duration,
     pub(crate) limits: Limits,
+}
+
+/// What becomes of tokens for later connections.
+#[derive(Clone, Default)]
+pub(crate) enum ClientTokens {
+    /// The endpoint keeps them.
+    #[default]
+    Endpoint,
+    Store(Arc<dyn TokenStore>),
+    /// None are kept or shown.
+    Never,
 }
 
 /// Builds a [`ServerConfig`] or a [`ClientConfig`].
 #[derive(Clone)]
 pub struct Builder<P: ?Sized> {
     crypto: Arc<P>,
+    tokens: ClientTokens,
     transport: TransportConfig,
     limits: Limits,
     dialects: &'static [Dialect],
@@ -77,27 +96,67 @@ impl ClientConfig {
 impl EndpointConfig {
     /// An endpoint that only opens connections.
     pub fn client() -> Self {
-        Self {
-            server: None,
-            reset_key: None,
-            limits: Limits::default(),
-        }
+        Self::new(None, Limits::default())
     }
 
     /// An endpoint that accepts connections, and may open some.
     pub fn server(config: Arc<ServerConfig>) -> Self {
         let limits = config.limits.clone();
+        Self::new(Some(config), limits)
+    }
+
+    fn new(server: Option<Arc<ServerConfig>>, limits: Limits) -> Self {
         Self {
-            server: Some(config),
-            reset_key: None,
+            server,
+            secrets: None,
+            unix_origin: None,
+            admission: Admission::default(),
+            retry_lifetime: Duration::from_secs(15),
+            token_lifetime: Duration::from_secs(24 * 60 * 60),
             limits,
         }
     }
 
-    /// The key from which stateless reset tokens follow (RFC 9000, section 10.3.2). Give the same
-    /// key after a restart to end the connections of the time before. Drawn at random when absent.
-    pub fn reset_key(mut self, key: [u8; 32]) -> Self {
-        self.reset_key = Some(key);
+    /// What tokens and stateless resets are made with. Drawn at random when absent: then those of
+    /// another endpoint, or of a time before this one, are worth nothing.
+    pub fn secrets(mut self, secrets: ServerSecrets) -> Self {
+        self.secrets = Some(secrets);
+        self
+    }
+
+    /// The time since the Unix epoch at [`Instant::ZERO`](crate::Instant::ZERO) of the clock that the
+    /// endpoint is driven by. Servers that share [`secrets`](Self::secrets) need it, as tokens say
+    /// when they were made; their clocks may be ten seconds apart. The adapters set it when it is
+    /// not set.
+    pub fn unix_origin(mut self, time: Duration) -> Self {
+        self.unix_origin = Some(time);
+        self
+    }
+
+    /// Whom to let begin a handshake; everybody by default.
+    pub fn admission(mut self, admission: Admission) -> Self {
+        self.admission = admission;
+        self
+    }
+
+    /// How long the token of a Retry packet counts (15 seconds by default), and how long that of a
+    /// NEW_TOKEN frame (a day; zero to give none).
+    pub fn token_lifetimes(mut self, retry: Duration, new_token: Duration) -> Self {
+        self.retry_lifetime = retry;
+        self.token_lifetime = new_token;
+        self
+    }
+
+    /// Replaces the limits, of which an endpoint heeds those on connections, tokens and answers. A
+    /// server's are those of its configuration by default.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Changes the limits in place.
+    pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
         self
     }
 }
@@ -106,6 +165,7 @@ impl<P: ?Sized> Builder<P> {
     fn new(crypto: Arc<P>) -> Self {
         Self {
             crypto,
+            tokens: ClientTokens::default(),
             transport: TransportConfig::default(),
             limits: Limits::default(),
             dialects: Dialect::ALL,
@@ -245,6 +305,7 @@ impl Builder<dyn ServerProvider> {
             dialects,
             protocols,
             probe,
+            ..
         } = self;
         Ok(ServerConfig {
             crypto,
@@ -258,6 +319,20 @@ impl Builder<dyn ServerProvider> {
 }
 
 impl Builder<dyn ClientProvider> {
+    /// Keeps the tokens that servers give for later connections there. By default the endpoint
+    /// keeps them, for all its connections.
+    pub fn token_store(mut self, store: Arc<dyn TokenStore>) -> Self {
+        self.tokens = ClientTokens::Store(store);
+        self
+    }
+
+    /// Keeps and shows no tokens: a server cannot tell by them that two connections are of one
+    /// client.
+    pub fn without_tokens(mut self) -> Self {
+        self.tokens = ClientTokens::Never;
+        self
+    }
+
     /// Offers these application protocols (ALPN), the best first, instead of HTTP/3. The connection
     /// is used through [`Connection::raw`](crate::Connection::raw).
     pub fn raw_alpn<N: Into<Vec<u8>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
@@ -270,6 +345,7 @@ impl Builder<dyn ClientProvider> {
         self.check()?;
         let Self {
             crypto,
+            tokens,
             transport,
             limits,
             dialects,
@@ -278,6 +354,7 @@ impl Builder<dyn ClientProvider> {
         } = self;
         Ok(ClientConfig {
             crypto,
+            tokens,
             transport,
             limits,
             dialects,

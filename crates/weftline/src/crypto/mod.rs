@@ -7,11 +7,12 @@
 #[cfg(any(test, feature = "test-util"))]
 pub mod null;
 pub(crate) mod phase;
+pub(crate) mod token;
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 
-use crate::wire::{Cid, Side};
+use crate::wire::{Cid, ClientHello, HelloError, Side};
 
 /// The version of QUIC a connection speaks: its number on the wire.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,9 @@ pub const SAMPLE_LEN: usize = 16;
 
 /// Length of the authentication tag of every AEAD that QUIC allows.
 pub const TAG_LEN: usize = 16;
+
+/// Length of the nonces that tokens are sealed with.
+pub const TOKEN_NONCE_LEN: usize = 16;
 
 /// A header protection key (RFC 9001, section 5.4).
 pub trait HeaderKey: Send + Sync {
@@ -173,6 +177,25 @@ pub trait Provider: Send + Sync {
     /// HMAC-SHA-256 of `data` under `key`, for stateless reset tokens.
     fn hmac(&self, key: &[u8; 32], data: &[u8]) -> [u8; 32];
 
+    /// Seals a token of our own in place: `buf` holds it, followed by [`TAG_LEN`] bytes for the
+    /// tag. No one without `key` can read, change or make one. Nonces are random and tell apart
+    /// 2^64 tokens under one key.
+    fn seal_token(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; TOKEN_NONCE_LEN],
+        buf: &mut [u8],
+    ) -> Result<(), CryptoError>;
+
+    /// Opens in place what [`Self::seal_token`] sealed: gives the length of the token now at the
+    /// front of `buf`.
+    fn open_token(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; TOKEN_NONCE_LEN],
+        buf: &mut [u8],
+    ) -> Result<usize, CryptoError>;
+
     /// Compares secrets in constant time.
     fn secrets_equal(&self, a: &[u8], b: &[u8]) -> bool;
 }
@@ -193,10 +216,32 @@ pub trait ClientProvider: Send + Sync {
     ) -> Result<Box<dyn Session>, TlsError>;
 }
 
+/// What a client's first message says before TLS has a look at it. None of it is authentic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// The name the client asks for (SNI).
+    pub server_name: Option<String>,
+    /// The application protocols it offers, its favourite first.
+    pub alpn: Vec<Vec<u8>>,
+    /// Its transport parameters.
+    pub transport_parameters: Option<Vec<u8>>,
+}
+
 /// Starts handshakes as a server. Certificates and demands on clients live in it.
 pub trait ServerProvider: Send + Sync {
     /// The primitives to use beside the handshake.
     fn provider(&self) -> Arc<dyn Provider>;
+
+    /// Reads a client's first message, from all its CRYPTO data at the Initial level so far. For
+    /// handshakes of TLS there is nothing to do but to leave this as it is.
+    fn peek(&self, data: &[u8]) -> Result<Hello, HelloError> {
+        let hello = ClientHello::parse(data)?;
+        Ok(Hello {
+            server_name: hello.server_name.map(Into::into),
+            alpn: hello.alpn().map(<[u8]>::to_vec).collect(),
+            transport_parameters: hello.transport_parameters.map(<[u8]>::to_vec),
+        })
+    }
 
     /// A handshake that accepts one of `alpn`, answering with `transport_parameters`.
     fn start(

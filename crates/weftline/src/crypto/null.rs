@@ -13,9 +13,10 @@ mod session;
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::{
-    ClientProvider, Keys, NextKeys, Provider, ServerProvider, Session, TAG_LEN, TlsError, Version,
+    ClientProvider, CryptoError, Hello, Keys, NextKeys, Provider, ServerProvider, Session, TAG_LEN,
+    TOKEN_NONCE_LEN, TlsError, Version,
 };
-use crate::wire::{Cid, Side};
+use crate::wire::{Cid, HelloError, Side};
 use keys::{NullNextKeys, Secrets};
 use mix::Mix;
 use session::NullSession;
@@ -97,9 +98,41 @@ impl Provider for NullProvider {
         Mix::new(HMAC).bytes(key).bytes(data).finish_array()
     }
 
+    fn seal_token(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; TOKEN_NONCE_LEN],
+        buf: &mut [u8],
+    ) -> Result<(), CryptoError> {
+        let (plain, tag) = buf.split_last_chunk_mut().ok_or(CryptoError)?;
+        *tag = token_tag(key, nonce, plain);
+        Ok(())
+    }
+
+    fn open_token(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; TOKEN_NONCE_LEN],
+        buf: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        let (plain, tag) = buf.split_last_chunk::<TAG_LEN>().ok_or(CryptoError)?;
+        if *tag != token_tag(key, nonce, plain) {
+            return Err(CryptoError);
+        }
+        Ok(plain.len())
+    }
+
     fn secrets_equal(&self, a: &[u8], b: &[u8]) -> bool {
         a == b
     }
+}
+
+fn token_tag(key: &[u8; 32], nonce: &[u8; TOKEN_NONCE_LEN], plain: &[u8]) -> [u8; TAG_LEN] {
+    Mix::new(TOKEN)
+        .bytes(key)
+        .bytes(nonce)
+        .bytes(plain)
+        .finish_array()
 }
 
 /// Starts handshakes without security as a client: it trusts every server.
@@ -206,6 +239,10 @@ impl ServerProvider for NullServer {
         Arc::new(self.provider)
     }
 
+    fn peek(&self, data: &[u8]) -> Result<Hello, HelloError> {
+        message::peek(data)
+    }
+
     fn start(
         &self,
         version: Version,
@@ -240,6 +277,7 @@ const UPDATE: u64 = 8;
 const HEADER_KEY: u64 = 9;
 const PACKET_KEY: u64 = 10;
 const ONE_RTT: u64 = 11;
+const TOKEN: u64 = 12;
 
 #[cfg(test)]
 mod tests;

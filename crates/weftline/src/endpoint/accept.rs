@@ -3,19 +3,20 @@
 use alloc::{vec, vec::Vec};
 use core::iter;
 
-use super::{DropReason, Endpoint, Received};
+use super::{DropReason, Endpoint, Received, tokens::Shown};
 use crate::{
     RecvMeta,
+    config::{Admission, ServerSecrets},
     connection::Connection,
-    crypto::{Keys, TAG_LEN, Version},
+    crypto::{Hello, Keys, ServerProvider, TAG_LEN, TOKEN_NONCE_LEN, Version},
     error::TransportCode,
     quic::{CID_LEN, FirstInitial},
     wire::{
-        Cid, NoRoom, Side, Writer,
+        Cid, NoRoom, Reader, Side, Writer,
         frame::{ConnectionClose, Frame},
         packet::{
             Invariant, LongHeader, LongKind, Packet, PacketError, PacketType, ProtectedHeader,
-            TruncatedNumber, encode_version_negotiation,
+            RETRY_TAG_LEN, TruncatedNumber, encode_retry, encode_version_negotiation,
         },
     },
 };
@@ -31,75 +32,183 @@ const MIN_ORIGINAL_CID: usize = 8;
 const RESET_LEN: usize = 43;
 const MIN_RESET_LEN: usize = 21;
 
+/// A client's first Initial packet, and what its token says.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Arrived {
+    pub(super) meta: RecvMeta,
+    pub(super) first: FirstInitial,
+    /// Where the packet went.
+    pub(super) destination: Cid,
+}
+
 impl Endpoint {
     /// Takes a packet with a long header that no connection knows.
-    pub(super) fn accept(&mut self, meta: &RecvMeta, datagram: &mut [u8]) -> Received {
+    pub(super) fn on_stranger(&mut self, meta: &RecvMeta, datagram: &mut [u8]) -> Received {
         let Some(server) = &self.server else {
             return Received::Dropped(DropReason::UnknownConnection);
         };
-        match Packet::parse(datagram, CID_LEN) {
-            Ok(Packet::Protected(header)) if header.packet_type == PacketType::Initial => {
-                let spoken = &server.transport.versions;
-                let version = spoken.iter().find(|v| Some(v.0) == header.version);
-                let Some(&version) = version else {
-                    return self.answer_version(meta, datagram);
-                };
-                if datagram.len() < MIN_INITIAL_DATAGRAM
-                    || header.destination.len() < MIN_ORIGINAL_CID
-                {
-                    return Received::Dropped(DropReason::InvalidInitial);
-                }
-                self.accept_initial(meta, version, &header, datagram)
-            }
-            Ok(_) => Received::Dropped(DropReason::UnknownConnection),
-            Err(PacketError::UnknownVersion(_)) => self.answer_version(meta, datagram),
-            Err(_) => Received::Dropped(DropReason::Malformed),
+        let header = match Packet::parse(datagram, CID_LEN) {
+            Ok(Packet::Protected(header)) => header,
+            Ok(_) => return Received::Dropped(DropReason::UnknownConnection),
+            Err(PacketError::UnknownVersion(_)) => return self.answer_version(meta, datagram),
+            Err(_) => return Received::Dropped(DropReason::Malformed),
+        };
+        if let Some(held) = self.waiting.hold(meta, &header.destination, datagram) {
+            return held;
         }
+        if header.packet_type != PacketType::Initial {
+            return Received::Dropped(DropReason::UnknownConnection);
+        }
+        let spoken = &server.transport.versions;
+        let version = spoken.iter().find(|v| Some(v.0) == header.version);
+        let Some(&version) = version else {
+            return self.answer_version(meta, datagram);
+        };
+        if datagram.len() < MIN_INITIAL_DATAGRAM || header.destination.len() < MIN_ORIGINAL_CID {
+            return Received::Dropped(DropReason::InvalidInitial);
+        }
+        self.admit(meta, version, &header, datagram)
     }
 
-    fn accept_initial(
+    /// Decides on a client by its first Initial packet.
+    fn admit(
         &mut self,
         meta: &RecvMeta,
         version: Version,
         header: &ProtectedHeader,
         datagram: &mut [u8],
     ) -> Received {
-        if self.open >= self.max_connections || self.handshakes >= self.max_handshakes {
-            return self.refuse(meta, version, header);
+        let mut arrived = Arrived {
+            meta: *meta,
+            first: FirstInitial::new(version, header.destination, header.source),
+            destination: header.destination,
+        };
+        if !self.has_room() {
+            return self.refuse_arrived(&arrived, TransportCode::ConnectionRefused);
         }
-        let Some(server) = self.server.clone() else {
+        let Some(tokens) = &mut self.tokens else {
             return Received::Dropped(DropReason::UnknownConnection);
         };
-        let first = FirstInitial::new(version, header.destination, header.source);
-        let key = &self.reset_key;
+        let first = &mut arrived.first;
+        match tokens.check(self.now, version, meta, header, datagram) {
+            Shown::Nothing => {}
+            Shown::New => first.is_validated = true,
+            Shown::Retry { original } => {
+                first.original = original;
+                first.retry = Some(header.destination);
+                first.is_validated = true;
+            }
+            // RFC 9000, section 8.1.3: it would wait in vain.
+            Shown::Invalid => return self.refuse_arrived(&arrived, TransportCode::InvalidToken),
+        }
+        let is_validated = first.is_validated;
+        match self.admission {
+            Admission::Ask => self.ask(arrived, header, datagram),
+            Admission::Retry if !is_validated => self.send_retry(&arrived),
+            Admission::RetryAbove(n) if !is_validated && self.handshakes >= n => {
+                self.send_retry(&arrived)
+            }
+            Admission::Accept | Admission::Retry | Admission::RetryAbove(_) => {
+                self.start(&arrived, datagram)
+            }
+        }
+    }
+
+    /// Whether there is room for another connection that a client begins.
+    pub(super) const fn has_room(&self) -> bool {
+        self.open < self.max_connections && self.handshakes < self.max_handshakes
+    }
+
+    /// Begins the handshake with a client.
+    pub(super) fn start(&mut self, arrived: &Arrived, datagram: &mut [u8]) -> Received {
+        let (Some(server), Some(tokens)) = (self.server.clone(), &self.tokens) else {
+            return Received::Dropped(DropReason::UnknownConnection);
+        };
+        let Arrived { meta, first, .. } = arrived;
+        let (issuer, key) = (tokens.issuer(), &self.secrets.current);
         let entropy = self.entropy.as_mut();
-        let connection = Connection::server(self.now, &server, meta, &first, key, entropy);
+        let connection = Connection::server(self.now, &server, meta, first, issuer, key, entropy);
         let Ok(mut connection) = connection else {
-            return self.refuse(meta, version, header);
+            return self.refuse_arrived(arrived, TransportCode::ConnectionRefused);
         };
         connection.handle_datagram(self.now, meta, datagram);
         if connection.stats().packets_received == 0 {
             // Nothing opened: no state for whoever cannot even make a packet.
             return Received::Dropped(DropReason::InvalidInitial);
         }
-        let slot = self.insert(connection);
+        let slot = self.insert(connection, None);
         self.touch(slot);
         Received::Accepted(self.id(slot))
     }
 
-    /// Refuses a connection without keeping anything of it (RFC 9000, section 5.2.2).
-    fn refuse(&mut self, meta: &RecvMeta, version: Version, header: &ProtectedHeader) -> Received {
+    /// Lets a client wait for the application's decision, if its packet opens.
+    fn ask(&mut self, arrived: Arrived, header: &ProtectedHeader, datagram: &[u8]) -> Received {
+        if self.waiting.is_full(datagram) {
+            return self.refuse_arrived(&arrived, TransportCode::ConnectionRefused);
+        }
+        let (Some(provider), Some(server)) = (&self.provider, &self.server) else {
+            return Received::Dropped(DropReason::UnknownConnection);
+        };
+        let version = arrived.first.version;
+        let keys = provider.initial_keys(version, &header.destination, Side::Server);
+        let Some(payload) = open(&keys, header, datagram) else {
+            return Received::Dropped(DropReason::InvalidInitial);
+        };
+        let deadline = self.now + server.limits.handshake_timeout;
+        let id = self
+            .waiting
+            .push(arrived, peek(&*server.crypto, &payload), datagram, deadline);
+        Received::Incoming(id)
+    }
+
+    /// Asks a client to come again with a token (RFC 9000, section 8.1.2). Nothing is kept of it.
+    pub(super) fn send_retry(&mut self, arrived: &Arrived) -> Received {
         if !self.answers.has_room() {
             return Received::Dropped(DropReason::TooManyAnswers);
         }
-        let Some(provider) = self.provider.clone() else {
+        let (Some(provider), Some(tokens)) = (&self.provider, &self.tokens) else {
             return Received::Dropped(DropReason::UnknownConnection);
         };
-        let keys = provider.initial_keys(version, &header.destination, Side::Server);
-        // As the source a new ID would do as well; this one needs no entropy.
-        match refusal(&keys, version, header.source, header.destination) {
-            Ok(packet) => {
+        let mut random = [0; CID_LEN + TOKEN_NONCE_LEN + 1];
+        self.entropy.public(&mut random);
+        let (nonce, rest) = random.split_first_chunk().unwrap_or((&[0; _], &[]));
+        let (&unused, cid) = rest.split_first().unwrap_or((&0, &[]));
+        let retry = Cid::new(cid).unwrap_or_default();
+        let Arrived { meta, first, .. } = arrived;
+        let (version, original) = (first.version, first.original);
+        let token = tokens.for_retry(self.now, version, meta, [original, retry], nonce);
+        let packet = token.and_then(|token| {
+            let to = &first.source;
+            let len = 7 + to.len() + retry.len() + token.len() + RETRY_TAG_LEN;
+            let mut packet = vec![0; len];
+            let mut w = Writer::new(&mut packet);
+            encode_retry(version.0, to, &retry, &token, unused, &mut w).ok()?;
+            let tag = provider.retry_tag(version, &original, w.written());
+            w.bytes(&tag).ok()?;
+            Some(packet)
+        });
+        match packet {
+            Some(packet) => {
                 self.answers.push(meta, packet);
+                Received::Answered
+            }
+            None => Received::Dropped(DropReason::InvalidInitial),
+        }
+    }
+
+    /// Refuses a connection without keeping anything of it (RFC 9000, section 5.2.2).
+    pub(super) fn refuse_arrived(&mut self, arrived: &Arrived, code: TransportCode) -> Received {
+        if !self.answers.has_room() {
+            return Received::Dropped(DropReason::TooManyAnswers);
+        }
+        let Some(provider) = &self.provider else {
+            return Received::Dropped(DropReason::UnknownConnection);
+        };
+        let version = arrived.first.version;
+        let keys = provider.initial_keys(version, &arrived.destination, Side::Server);
+        match refusal(&keys, arrived, code) {
+            Ok(packet) => {
+                self.answers.push(&arrived.meta, packet);
                 Received::Answered
             }
             Err(NoRoom) => Received::Dropped(DropReason::InvalidInitial),
@@ -141,6 +250,16 @@ impl Endpoint {
         Received::Answered
     }
 
+    /// Which secret a connection had that is no more, nobody knows. By chance, as taking turns would
+    /// fall into step with what comes in.
+    fn some_reset_key(&mut self) -> [u8; 32] {
+        let ServerSecrets { current, previous } = self.secrets;
+        match previous {
+            Some(previous) if self.entropy.public_u64() & 1 == 0 => previous,
+            _ => current,
+        }
+    }
+
     /// Answers a packet of a connection that is no more (RFC 9000, section 10.3). The
     /// answer is shorter than what it answers, so that two endpoints without state fall silent.
     pub(super) fn answer_reset(&mut self, meta: &RecvMeta, datagram: &[u8]) -> Received {
@@ -157,7 +276,8 @@ impl Endpoint {
         if !self.answers.take_reset(self.now) {
             return Received::Dropped(DropReason::TooManyAnswers);
         }
-        let token = crate::quic::reset_token(provider.as_ref(), &self.reset_key, &destination);
+        let key = self.some_reset_key();
+        let token = crate::quic::reset_token(provider.as_ref(), &key, &destination);
         let mut packet = vec![0; len];
         self.entropy.public(&mut packet);
         if let Some(first) = packet.first_mut() {
@@ -171,22 +291,18 @@ impl Endpoint {
     }
 }
 
-/// An Initial packet that says CONNECTION_REFUSED.
-fn refusal(
-    keys: &Keys,
-    version: Version,
-    destination: Cid,
-    source: Cid,
-) -> Result<Vec<u8>, NoRoom> {
+/// An Initial packet that says why there will be no connection.
+fn refusal(keys: &Keys, arrived: &Arrived, code: TransportCode) -> Result<Vec<u8>, NoRoom> {
     let header = LongHeader {
         kind: LongKind::Initial { token: &[] },
-        version: version.0,
-        destination,
-        source,
+        version: arrived.first.version.0,
+        destination: arrived.first.source,
+        // A new ID would do as well; this one needs no entropy.
+        source: arrived.destination,
         number: TruncatedNumber::new(0, None),
     };
     let close = Frame::ConnectionClose(ConnectionClose::Transport {
-        code: TransportCode::ConnectionRefused as u64,
+        code: code as u64,
         frame_type: 0,
         reason: b"",
     });
@@ -204,4 +320,38 @@ fn refusal(
     let mask = keys.local.header.mask(sample);
     layout.protect(&mut packet, mask);
     Ok(packet)
+}
+
+/// What a client's first packet tells of its hello, if all of that is in there.
+fn peek(crypto: &dyn ServerProvider, payload: &[u8]) -> Hello {
+    let mut pieces = Vec::new();
+    let mut r = Reader::new(payload);
+    while let Ok(frame) = Frame::parse(&mut r) {
+        if let Frame::Crypto(crypto) = frame {
+            pieces.push((crypto.offset, crypto.data));
+        }
+    }
+    // Some clients send them in any order.
+    pieces.sort_unstable_by_key(|(offset, _)| *offset);
+    let mut data = Vec::new();
+    for (offset, piece) in pieces {
+        let known = (data.len() as u64).saturating_sub(offset);
+        if offset > data.len() as u64 {
+            break;
+        }
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        data.extend_from_slice(piece.get(known..).unwrap_or_default());
+    }
+    crypto.peek(&data).unwrap_or_default()
+}
+
+/// The payload of an Initial packet, opened in a copy.
+fn open(keys: &Keys, header: &ProtectedHeader, datagram: &[u8]) -> Option<Vec<u8>> {
+    let mut packet = datagram.get(..header.end)?.to_vec();
+    let mask = keys.remote.header.mask(header.sample(&packet)?);
+    let plain = header.unprotect(&mut packet, mask)?;
+    let (head, body) = packet.split_at_mut_checked(plain.payload_at)?;
+    let number = plain.number.expand(None);
+    let len = keys.remote.packet.open(number, head, body).ok()?;
+    body.get(..len).map(<[u8]>::to_vec)
 }

@@ -10,16 +10,21 @@ use core::{fmt, mem, net::SocketAddr};
 
 mod accept;
 mod answers;
+mod incoming;
 mod router;
+mod tokens;
 
 use answers::Answers;
+use incoming::Waiting;
+pub use incoming::{Incoming, IncomingId};
 use router::Router;
+use tokens::{ServerTokens, TokenCache, TokenHome};
 
 use crate::{
     Entropy, Event, Instant, RecvMeta, Transmit,
-    config::{ClientConfig, EndpointConfig, ServerConfig},
+    config::{Admission, ClientConfig, ClientTokens, EndpointConfig, ServerConfig, ServerSecrets},
     connection::Connection,
-    crypto::Provider,
+    crypto::{Provider, token::TokenClock},
     error::ConnectError,
     quic::{CID_LEN, Route, Stats},
     wire::{Cid, packet::Invariant},
@@ -39,7 +44,14 @@ pub struct Endpoint {
     entropy: Box<dyn Entropy>,
     /// From the server's TLS, or else the first connection's.
     provider: Option<Arc<dyn Provider>>,
-    reset_key: [u8; 32],
+    secrets: ServerSecrets,
+    has_unix_origin: bool,
+    /// A server's.
+    tokens: Option<ServerTokens>,
+    /// A client's.
+    token_cache: TokenCache,
+    admission: Admission,
+    waiting: Waiting,
     max_connections: usize,
     max_handshakes: usize,
     entries: Vec<Entry>,
@@ -51,6 +63,7 @@ pub struct Endpoint {
     timers: BTreeSet<(Instant, Slot)>,
     answers: Answers,
     open: usize,
+    /// Those that clients began.
     handshakes: usize,
     now: Instant,
 }
@@ -70,7 +83,10 @@ pub enum Received {
     Routed(ConnId),
     /// It started this connection.
     Accepted(ConnId),
-    /// It was answered without a connection: Version Negotiation, a refusal, a stateless reset.
+    /// It is of a client that waits for the application's answer.
+    Incoming(IncomingId),
+    /// It was answered without a connection: Version Negotiation, Retry, a refusal, a stateless
+    /// reset.
     Answered,
     /// It was dropped.
     Dropped(DropReason),
@@ -89,6 +105,8 @@ pub enum DropReason {
     InvalidInitial,
     /// It would have been answered, but too many answers wait or went out already.
     TooManyAnswers,
+    /// It is of a client that waits to be let in, and there is no room for more of its datagrams.
+    Waiting,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +120,10 @@ struct Entry {
     timer: Option<Instant>,
     in_to_send: bool,
     in_to_report: bool,
+    /// It counts as one of [`Endpoint::handshakes`].
     is_handshaking: bool,
+    /// Where tokens go that a client's connection gets.
+    token_home: Option<Box<TokenHome>>,
 }
 
 impl Endpoint {
@@ -110,7 +131,11 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, mut entropy: Box<dyn Entropy>) -> Self {
         let EndpointConfig {
             server,
-            reset_key,
+            secrets,
+            unix_origin,
+            admission,
+            retry_lifetime,
+            token_lifetime,
             limits,
         } = config;
         let mut draw = || {
@@ -118,12 +143,25 @@ impl Endpoint {
             entropy.private(&mut key);
             key
         };
-        let (router_key, drawn_reset_key) = (draw(), draw());
+        let (router_key, drawn_secret) = (draw(), draw());
+        let secrets = secrets.unwrap_or_else(|| ServerSecrets::new(drawn_secret));
+        let provider = server.as_ref().map(|server| server.crypto.provider());
+        let clock = TokenClock::new(unix_origin.unwrap_or_default());
+        let lifetimes = [retry_lifetime, token_lifetime];
+        let max_used = limits.used_tokens;
+        let tokens = provider
+            .clone()
+            .map(|provider| ServerTokens::new(provider, &secrets, clock, lifetimes, max_used));
         Self {
-            provider: server.as_ref().map(|server| server.crypto.provider()),
+            provider,
             server,
             entropy,
-            reset_key: reset_key.unwrap_or(drawn_reset_key),
+            secrets,
+            has_unix_origin: unix_origin.is_some(),
+            tokens,
+            token_cache: TokenCache::new(limits.stored_tokens),
+            admission,
+            waiting: Waiting::new(limits.incoming, limits.incoming_bytes),
             max_connections: limits.connections,
             max_handshakes: limits.handshakes,
             entries: Vec::new(),
@@ -153,11 +191,21 @@ impl Endpoint {
             return Err(ConnectError::TooMany(self.max_connections));
         }
         let provider = config.crypto.provider();
-        let key = &self.reset_key;
+        let token = self.take_token(&config, name);
+        let key = &self.secrets.current;
         let entropy = self.entropy.as_mut();
-        let connection = Connection::client(self.now, &config, name, to, key, entropy)?;
+        let connection = Connection::client(self.now, &config, name, to, token, key, entropy)?;
         self.provider.get_or_insert(provider);
-        let slot = self.insert(connection);
+        let home = match &config.tokens {
+            ClientTokens::Never => None,
+            ClientTokens::Endpoint => Some(None),
+            ClientTokens::Store(store) => Some(Some(store.clone())),
+        };
+        let home = home.map(|store| {
+            let server_name = name.into();
+            Box::new(TokenHome { server_name, store })
+        });
+        let slot = self.insert(connection, Some(home));
         self.touch(slot);
         Ok(self.id(slot))
     }
@@ -178,7 +226,7 @@ impl Endpoint {
             return self.deliver(slot, &meta, datagram);
         }
         if matches!(invariant, Invariant::Long { .. }) {
-            return self.accept(&meta, datagram);
+            return self.on_stranger(&meta, datagram);
         }
         let provider = self.provider.as_deref();
         match provider.and_then(|provider| self.router.by_token(provider, datagram)) {
@@ -204,6 +252,7 @@ impl Endpoint {
     /// Takes the time. Calling it early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        self.waiting.handle_timeout(self.now);
         while let Some(&(at, slot)) = self.timers.first() {
             if at > self.now {
                 break;
@@ -281,7 +330,8 @@ impl Endpoint {
         if !is_idle {
             return Some(self.now);
         }
-        self.timers.first().map(|(at, _)| *at)
+        let first = self.timers.first().map(|(at, _)| *at);
+        first.into_iter().chain(self.waiting.deadline()).min()
     }
 
     /// A connection, to act on. `None` once it is closed and its events are taken.
@@ -337,6 +387,7 @@ impl Endpoint {
     /// CONNECTION_REFUSED.
     pub fn stop_accepting(&mut self) {
         self.max_handshakes = 0;
+        self.waiting.clear();
     }
 
     fn deliver(&mut self, slot: Slot, meta: &RecvMeta, datagram: &mut [u8]) -> Received {
@@ -362,16 +413,22 @@ impl Endpoint {
         self.now = self.now.max(now);
     }
 
-    fn insert(&mut self, connection: Connection) -> Slot {
+    /// Gives a connection a place. One of our own says where its tokens go.
+    fn insert(
+        &mut self,
+        connection: Connection,
+        of_client: Option<Option<Box<TokenHome>>>,
+    ) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
             Slot(self.entries.len() as u32 - 1)
         });
         if let Some(entry) = self.entries.get_mut(slot.index()) {
             entry.connection = Some(Box::new(connection));
-            entry.is_handshaking = true;
+            entry.is_handshaking = of_client.is_none();
             self.open += 1;
-            self.handshakes += 1;
+            self.handshakes += usize::from(entry.is_handshaking);
+            entry.token_home = of_client.flatten();
         }
         self.refresh(slot);
         slot
@@ -384,6 +441,7 @@ impl Endpoint {
         let Some(mut connection) = entry.connection.take() else {
             return;
         };
+        entry.token_home = None;
         if let Some(at) = entry.timer.take() {
             self.timers.remove(&(at, slot));
         }
@@ -415,6 +473,7 @@ impl Endpoint {
         while let Some(route) = self.connection_at(slot).and_then(Connection::next_route) {
             self.route(slot, &route);
         }
+        self.keep_tokens(slot);
         let Some(entry) = self.entries.get_mut(slot.index()) else {
             return;
         };

@@ -44,6 +44,7 @@ pub(crate) enum SentFrame {
     PathChallenge,
     PathResponse,
     HandshakeDone,
+    NewToken,
     Datagram,
 }
 

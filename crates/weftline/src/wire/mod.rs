@@ -6,6 +6,7 @@
 //! and never panics on input.
 
 pub mod cid;
+pub mod client_hello;
 pub mod frame;
 pub mod h3;
 pub mod packet;
@@ -18,6 +19,7 @@ pub mod varint;
 pub mod writer;
 
 pub use cid::{Cid, MAX_CID_LEN, ResetToken};
+pub use client_hello::{ClientHello, HelloError};
 pub use reader::{Reader, Truncated};
 pub use stream_id::{Dir, Side, StreamId};
 pub use writer::{NoRoom, Writer};

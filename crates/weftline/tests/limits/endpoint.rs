@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use weftline::{
     DropReason, Endpoint, Event, Received,
+    config::{Admission, EndpointConfig, Limits, TokenStore},
+    crypto::Version,
+    entropy::SeededEntropy,
     error::{ConnectError, TransportCode},
     event::{ClosedBy, ErrorSpace},
     wire::{
@@ -13,8 +16,9 @@ use weftline::{
 };
 
 use crate::support::{
-    self, Attack, CLIENT, START,
+    self, Attack, CLIENT, SERVER, START,
     crowd::{Crowd, Forger},
+    door::{self, Door, Pocket, host},
     from, server_endpoint,
 };
 
@@ -58,6 +62,93 @@ fn assert_refused(crowd: &Crowd, client: usize) {
         (reason.by, reason.space, reason.code),
         (ClosedBy::Peer, ErrorSpace::Transport, refused)
     );
+}
+
+fn asked(limits: impl FnOnce(&mut Limits)) -> Door {
+    Door::of(door::server(limits, |c| c.admission(Admission::Ask)))
+}
+
+#[test]
+fn incoming() {
+    let mut door = asked(|l| l.incoming = 2);
+    let mut guests = [1, 2, 3].map(|n| door.guest(host(n, 5), door::client_config(None)));
+    for guest in &mut guests {
+        door.visit(guest);
+    }
+    assert_eq!(door.incoming.len(), 2);
+    let refused = TransportCode::ConnectionRefused as u64;
+    assert_eq!(guests.map(|g| g.close_code()), [None, None, Some(refused)]);
+    // Who has an answer makes room.
+    assert!(door.server.accept(door.incoming[0].id).is_some());
+    let mut next = door.guest(host(4, 5), door::client_config(None));
+    door.visit(&mut next);
+    assert!(door.server.accept(door.incoming[2].id).is_some());
+    door.visit(&mut next);
+    assert!(next.is_established());
+}
+
+#[test]
+fn incoming_bytes() {
+    let mut door = asked(|l| l.incoming_bytes = 3000);
+    let mut guest = door.guest(host(1, 5), door::client_config(None));
+    let first = door::sent(&mut guest.endpoint, door.now).remove(0);
+    let mut knock = |host| door.knock(host, &mut first.clone());
+    let from = guest.address;
+    assert!(matches!(knock(from), Received::Incoming(_)));
+    assert!(matches!(knock(from), Received::Incoming(_)));
+    let no_room = Received::Dropped(DropReason::Waiting);
+    assert_eq!(knock(from), no_room);
+    // Nor does anybody else's datagram get among them.
+    assert_eq!(knock(host(9, 5)), no_room);
+    let mut other = door.guest(host(2, 5), door::client_config(None));
+    door.visit(&mut other);
+    let refused = TransportCode::ConnectionRefused as u64;
+    assert_eq!(other.close_code(), Some(refused));
+}
+
+#[test]
+fn used_tokens() {
+    let limits = |l: &mut Limits| l.used_tokens = 1;
+    let mut door = Door::of(door::server(limits, |c| c.admission(Admission::Retry)));
+    let pocket = Pocket::default();
+    for _ in 0..3 {
+        // Each time without a token: an empty one is none.
+        let fresh = Pocket::holding(b"");
+        let mut guest = door.guest(host(1, 5), door::client_config(Some(&fresh)));
+        door.visit(&mut guest);
+        let token = fresh.tokens().pop().unwrap();
+        pocket.put("", Version::V1, &token);
+    }
+    let tokens = pocket.tokens();
+    let mut counts = |token: &[u8]| {
+        let config = door::client_config(Some(&Pocket::holding(token)));
+        let mut guest = door.guest(host(1, 6), config);
+        matches!(door.visit(&mut guest)[0], Received::Accepted(_))
+    };
+    assert!(counts(&tokens[1]));
+    assert!(counts(&tokens[2]));
+    // Neither what was forgotten nor what is older counts again.
+    assert_eq!([1, 2, 0].map(|n| counts(&tokens[n])), [false; 3]);
+}
+
+#[test]
+fn stored_tokens() {
+    let mut door = Door::new(|c| c.admission(Admission::Retry));
+    let limits = |l: &mut Limits| l.stored_tokens = 2;
+    let config = EndpointConfig::client().with_limits(limits);
+    let mut guest = door.guest(host(1, 5), door::client_config(None));
+    guest.endpoint = Endpoint::new(config, Box::new(SeededEntropy::new(7)));
+    let mut is_let_in_at_once = |name: &str| {
+        let config = door::client_config(None);
+        let id = guest.endpoint.connect(door.now, SERVER, name, config);
+        guest.id = id.unwrap();
+        matches!(door.visit(&mut guest)[0], Received::Accepted(_))
+    };
+    // Each visit takes a token out and brings one back.
+    assert_eq!(["a", "b", "c"].map(&mut is_let_in_at_once), [false; 3]);
+    assert!(is_let_in_at_once("c"));
+    assert!(is_let_in_at_once("b"));
+    assert!(!is_let_in_at_once("a"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! whatever a test wants, with the keys of a handshake that was in order.
 
 pub(crate) mod crowd;
+pub(crate) mod door;
 pub(crate) mod wire;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};

@@ -82,8 +82,16 @@ impl Pair {
             config = config.raw_alpn(options.client_raw.iter().copied());
         }
         let config = config.build().unwrap();
-        let mut client =
-            Connection::client(now, &config, "a", server_address, &[1; 32], &mut entropy).unwrap();
+        let mut client = Connection::client(
+            now,
+            &config,
+            "a",
+            server_address,
+            Vec::new(),
+            &[1; 32],
+            &mut entropy,
+        )
+        .unwrap();
         let mut buf = vec![0; 1500];
         let first = client.poll_transmit(now, &mut buf).unwrap();
         let datagram = buf[..first.len].to_vec();
@@ -109,7 +117,7 @@ impl Pair {
         };
         let (original, peer) = (Cid::new(destination).unwrap(), Cid::new(source).unwrap());
         let first = FirstInitial::new(Version(version), original, peer);
-        let server = Connection::server(now, &config, &meta, &first, &[2; 32], &mut entropy);
+        let server = Connection::server(now, &config, &meta, &first, None, &[2; 32], &mut entropy);
         let end = |conn, address| End {
             conn: Box::new(conn),
             events: Vec::new(),

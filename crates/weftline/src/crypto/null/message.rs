@@ -1,12 +1,12 @@
 //! Handshake messages: a type, 24 bits of length, a body. Bodies with fields are lists of
 //! extensions, each a varint type and a varint-prefixed value.
 
-use alloc::{vec, vec::Vec};
+use alloc::{borrow::ToOwned, vec, vec::Vec};
 
 use super::session::ClientHello;
 use crate::{
-    crypto::TlsError,
-    wire::{Reader, Truncated, varint},
+    crypto::{Hello, TlsError},
+    wire::{HelloError, Reader, Truncated, varint},
 };
 
 /// Bytes before the body.
@@ -111,6 +111,27 @@ impl<'a> Extensions<'a> {
             reason: "no transport parameters".into(),
         })
     }
+}
+
+/// Reads a client's hello before its time.
+pub(super) fn peek(data: &[u8]) -> Result<Hello, HelloError> {
+    let Some((&[kind, a, b, c], rest)) = data.split_first_chunk() else {
+        return Err(HelloError::Incomplete);
+    };
+    let len = u32::from_be_bytes([0, a, b, c]) as usize;
+    if kind != kind::CLIENT_HELLO || len > MAX_MESSAGE {
+        return Err(HelloError::Malformed);
+    }
+    let body = rest.get(..len).ok_or(HelloError::Incomplete)?;
+    let read = || {
+        let extensions = Extensions::parse(body)?;
+        Ok::<_, TlsError>(Hello {
+            server_name: extensions.server_name()?.map(ToOwned::to_owned),
+            alpn: extensions.alpn()?,
+            transport_parameters: extensions.transport_parameters.map(<[u8]>::to_vec),
+        })
+    };
+    read().map_err(|_| HelloError::Malformed)
 }
 
 pub(super) fn malformed(reason: &str) -> TlsError {

@@ -377,6 +377,8 @@ fn setup<'a>(
         remote,
         local: None,
         reset_key: [9; 32],
+        token: Vec::new(),
+        issuer: None,
         entropy,
         now: Instant::ZERO,
         probe: None,

@@ -43,6 +43,7 @@ impl Connection {
                 || self.streams.has_control()
                 || self.datagrams.has_data()
                 || self.handshake.done == DoneFrame::Unsent
+                || self.handshake.new_token.is_unsent()
                 || self.paths.has_active_response()
                 || self.paths.active_challenge().is_some()
                 || self.local_cids.unsent().is_some()
@@ -111,6 +112,7 @@ impl Connection {
             return;
         }
         self.write_handshake_done(w, sent);
+        self.write_new_token(w, sent);
         self.write_path_frames(now, capacity, w, sent, content);
         self.streams.write_control(w, sent);
         // Without room the rest waits for the next packet.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::{
     Connection,
     handshake::DoneFrame,
+    new_token::NewTokenFrame,
     receive::{Arrival, OpenedPacket, three_ptos_from},
 };
 use crate::{
@@ -108,8 +109,7 @@ impl Connection {
                 Ok(())
             }
             Frame::HandshakeDone => self.on_handshake_done(now),
-            // We keep no tokens: every connection starts afresh.
-            Frame::NewToken(_) => self.expect_side(Side::Client),
+            Frame::NewToken(f) => self.on_new_token(f.token),
             Frame::Datagram(f) => self.on_datagram_frame(f.data),
         }
     }
@@ -176,7 +176,7 @@ impl Connection {
     }
 
     /// A frame that only the other side sends.
-    fn expect_side(&self, side: Side) -> Result<(), Fault> {
+    pub(super) fn expect_side(&self, side: Side) -> Result<(), Fault> {
         if self.side == side {
             Ok(())
         } else {
@@ -205,6 +205,7 @@ impl Connection {
             SentFrame::RetireConnectionId { sequence } => {
                 self.remote_cids.on_retirement_acked(sequence);
             }
+            SentFrame::NewToken => self.handshake.new_token = NewTokenFrame::None,
             SentFrame::Ping
             | SentFrame::NewConnectionId { .. }
             | SentFrame::PathChallenge
@@ -232,6 +233,7 @@ impl Connection {
                 self.remote_cids.on_retirement_lost(sequence);
             }
             SentFrame::HandshakeDone => self.handshake.done = DoneFrame::Unsent,
+            SentFrame::NewToken => self.handshake.new_token.on_lost(),
             // Newer ones follow, or challenges have a timer of their own.
             SentFrame::Ping
             | SentFrame::Ack { .. }

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{
-    Change, Connection, Route, phase::Phase, phase::Step, timers::TimerId, version::Negotiation,
+    Change, Connection, Route, new_token::NewTokenFrame, phase::Phase, phase::Step,
+    timers::TimerId, version::Negotiation,
 };
 use crate::{
     config::{Limits, TransportConfig},
@@ -41,6 +42,7 @@ pub(super) struct Handshake {
     pub(super) write_level: Level,
     pub(super) peer_params: Option<TransportParameters>,
     pub(super) done: DoneFrame,
+    pub(super) new_token: NewTokenFrame,
     pub(super) negotiation: Negotiation,
 }
 
@@ -69,6 +71,7 @@ impl Handshake {
             write_level: Level::Initial,
             peer_params: None,
             done: DoneFrame::NotDue,
+            new_token: NewTokenFrame::None,
             negotiation,
         }
     }
@@ -244,6 +247,7 @@ impl Connection {
         self.changes.push_back(Change::Connected);
         if self.side == Side::Server {
             self.handshake.done = DoneFrame::Unsent;
+            self.issue_token(now);
             self.on_handshake_confirmed(now);
         }
         self.restart_idle_timer(now);

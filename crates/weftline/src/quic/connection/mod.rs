@@ -17,6 +17,7 @@ mod commands;
 mod content;
 mod frames;
 mod handshake;
+mod new_token;
 mod observe;
 mod packet;
 mod paths;
@@ -44,7 +45,9 @@ use super::{
 };
 use crate::{
     config::{Limits, TransportConfig},
-    crypto::{ClientProvider, Provider, ServerProvider, Session, TlsError, Version},
+    crypto::{
+        ClientProvider, Provider, ServerProvider, Session, TlsError, Version, token::TokenIssuer,
+    },
     entropy::Entropy,
     event::CloseReason,
     probe::ProbeFactory,
@@ -64,6 +67,10 @@ pub(crate) struct Connection {
     limits: Limits,
     provider: Arc<dyn Provider>,
     reset_key: [u8; 32],
+    /// A server's, to give its client a token for later.
+    issuer: Option<TokenIssuer>,
+    /// Tokens that the server gave, until they are taken.
+    new_tokens: Vec<Bytes>,
     random: Random,
     session: Box<dyn Session>,
     handshake: Handshake,
@@ -191,6 +198,10 @@ pub(crate) struct Setup<'a> {
     pub(crate) local: Option<IpAddr>,
     /// From which our stateless reset tokens follow.
     pub(crate) reset_key: [u8; 32],
+    /// A client's token from an earlier connection; empty for none.
+    pub(crate) token: Vec<u8>,
+    /// A server's, to give its client such a token.
+    pub(crate) issuer: Option<TokenIssuer>,
     pub(crate) entropy: &'a mut dyn Entropy,
     /// The time, and who wants to see what happens.
     pub(crate) now: Instant,
@@ -247,7 +258,10 @@ impl Connection {
         let told = setup.probe.map(|_| params.clone());
         let session = crypto.start(version, server_name, setup.alpn, params)?;
         let negotiation = Negotiation::of_client(version, &setup, crypto, server_name);
-        let handshake = Handshake::new(local_cid, original, None, negotiation);
+        let mut handshake = Handshake::new(local_cid, original, None, negotiation);
+        if setup.token.len() <= new_token::MAX_TOKEN {
+            handshake.token.clone_from(&setup.token);
+        }
         let mut connection = Self::new(
             Side::Client,
             version,
@@ -362,6 +376,8 @@ impl Connection {
             now: None,
             provider,
             reset_key: setup.reset_key,
+            issuer: setup.issuer,
+            new_tokens: Vec::new(),
             random,
             session,
             spaces,

@@ -94,6 +94,8 @@ fn a_retry_is_followed() {
         remote: CLIENT,
         local: None,
         reset_key: [9; 32],
+        token: Vec::new(),
+        issuer: None,
         entropy: &mut entropy,
         now: Instant::ZERO,
         probe: None,
