@@ -11,7 +11,6 @@ use crate::{
     event::ClosedBy,
     probe::DropTrigger,
     quic::{
-        cids::RemoteCids,
         path,
         random::CID_LEN,
         recovery::{Recovery, SpaceId},
@@ -63,7 +62,7 @@ impl Connection {
             return;
         }
         self.stats.bytes_received += datagram.len() as u64;
-        self.paths.on_datagram(route, datagram.len());
+        self.paths.on_datagram(&route, datagram.len());
         match self.phase {
             Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
             Phase::Closing => return self.on_datagram_while_closing(),
@@ -82,6 +81,7 @@ impl Connection {
         }
         self.open_held(now);
         self.update_amplification();
+        self.report_path();
         self.observe();
     }
 
@@ -92,13 +92,6 @@ impl Connection {
         if self.phase.is_open() {
             self.vanish(ClosedBy::Reset, "the peer lost the connection's state");
         }
-    }
-
-    /// Whether datagrams from this address are taken. A server's peer may move once the handshake
-    /// is confirmed, a client's never does (RFC 9000, section 9).
-    fn takes_from(&self, route: &path::Route) -> bool {
-        let may_move = self.side == Side::Server && self.phase == Phase::Confirmed;
-        may_move || self.paths.is_active(route.remote)
     }
 
     /// Takes the packets of a datagram; true when one of them opened.
@@ -346,43 +339,10 @@ impl Connection {
             self.paths.set_validated();
             self.discard(now, SpaceId::Initial);
         }
-        if id == SpaceId::Data && is_newest {
-            if !seen.is_probing && !self.paths.is_active(arrival.route.remote) {
-                self.on_peer_moved(now, arrival, packet)?;
-            }
-            self.used_cid = packet.destination;
+        if id == SpaceId::Data && is_newest && self.side == Side::Server {
+            self.follow_peer(now, arrival, packet, seen.is_probing)?;
         }
         self.drive_handshake(now)
-    }
-
-    /// The peer sends from a new address (RFC 9000, section 9.3).
-    fn on_peer_moved(
-        &mut self,
-        now: Instant,
-        arrival: &Arrival,
-        packet: &OpenedPacket,
-    ) -> Result<(), Fault> {
-        let challenges = [self.random.bytes(), self.random.bytes()];
-        // As long as it takes on a path that nothing is known of (RFC 9000, section 8.2.4).
-        let unknown = self.config.initial_rtt.saturating_mul(3);
-        let patience = self.recovery.pto(SpaceId::Data).max(unknown);
-        let change = self.paths.migrate(
-            now,
-            arrival.route,
-            arrival.len,
-            challenges,
-            patience.saturating_mul(3),
-        );
-        if change != path::Change::Port {
-            self.recovery.on_path_change(now);
-            self.on_mtu_change();
-        }
-        // A peer that took a new ID does not want to be recognised by ours (RFC 9000, section
-        // 9.5).
-        if packet.destination != self.used_cid {
-            self.change_remote_cids(RemoteCids::rotate)?;
-        }
-        Ok(())
     }
 
     fn on_failed_open(&mut self) -> Result<(), Fault> {
@@ -395,8 +355,9 @@ impl Connection {
     /// Whether a datagram that ends in `tail` is a stateless reset (RFC 9000, section 10.3), given
     /// that no packet in it opened.
     fn is_stateless_reset(&self, len: usize, tail: &[u8; 16]) -> bool {
-        let token = self.remote_cids.reset_token();
-        len >= RESET_MIN && token.is_some_and(|token| self.provider.secrets_equal(tail, &token.0))
+        let tokens = self.remote_cids.reset_tokens();
+        let mut tokens = tokens.iter().flatten();
+        len >= RESET_MIN && tokens.any(|token| self.provider.secrets_equal(tail, &token.0))
     }
 }
 
