@@ -100,10 +100,13 @@ impl Connection {
         let Some(datagram) = out.get_mut(..max) else {
             return Ok(0);
         };
-        let may_send = self.may_send(now);
+        let contents =
+            SpaceId::ALL.map(|id| self.space(id).keys.are_installed() && self.has_content(id));
+        let has_content = contents.contains(&true) || self.has_early_content();
+        let may_send = self.may_send(now, has_content);
         let mut drafts = Drafts::default();
-        for id in SpaceId::ALL {
-            if let Some(fill) = self.choose_fill(now, id, may_send) {
+        for (id, has_content) in SpaceId::ALL.into_iter().zip(contents) {
+            if let Some(fill) = self.choose_fill(now, id, may_send, has_content) {
                 self.draft(now, id, fill, &mut drafts, datagram)?;
             }
         }
@@ -130,7 +133,13 @@ impl Connection {
     }
 
     /// What a packet of `id` would be for now; `None` for no packet.
-    fn choose_fill(&self, now: Instant, id: SpaceId, may_send: bool) -> Option<Fill> {
+    fn choose_fill(
+        &self,
+        now: Instant,
+        id: SpaceId,
+        may_send: bool,
+        has_content: bool,
+    ) -> Option<Fill> {
         let space = self.space(id);
         if !space.keys.are_installed() {
             let may_send = may_send && !self.recovery.is_full(id);
@@ -140,7 +149,7 @@ impl Connection {
         if self.recovery.probes_pending(id) > 0 {
             return Some(Fill::Probe);
         }
-        if may_send && !self.recovery.is_full(id) && self.has_content(id) {
+        if may_send && has_content && !self.recovery.is_full(id) {
             return Some(Fill::Everything);
         }
         if space.acks.should_ack_now(now) {
@@ -151,11 +160,7 @@ impl Connection {
     }
 
     /// Whether window and pacer let a datagram go.
-    fn may_send(&mut self, now: Instant) -> bool {
-        let has_content = SpaceId::ALL
-            .into_iter()
-            .any(|id| self.space(id).keys.are_installed() && self.has_content(id))
-            || self.has_early_content();
+    fn may_send(&mut self, now: Instant, has_content: bool) -> bool {
         let size = self.paths.datagram_size();
         if self.recovery.send_budget() < u64::from(size) {
             self.stats.blocked_by_congestion += u64::from(has_content);
