@@ -3,9 +3,17 @@
 
 pub mod raw;
 
-use alloc::{collections::VecDeque, string::ToString, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+    vec::Vec,
+};
 use bytes::Bytes;
 use core::net::SocketAddr;
+
+mod session;
+
+pub use session::StoredSession;
 
 use crate::{
     config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
@@ -16,10 +24,13 @@ use crate::{
     },
     event::{ErrorSpace, Event},
     h3::{self, Fields, RequestHead, ResponseHead},
-    quic::{self, FirstInitial, ReadFail, Route, Stats, WriteFail},
+    quic::{self, EarlyData, FirstInitial, ReadFail, Route, Stats, WriteFail},
     time::Instant,
     udp::{RecvMeta, Transmit},
-    wire::{Dir, Side, StreamId, h3::error_code},
+    wire::{
+        Dir, Side, StreamId,
+        h3::{Settings, error_code},
+    },
     wt::{self, Dialect, Io, SessionId, SessionRequest, SessionStats},
 };
 
@@ -40,6 +51,19 @@ pub struct Connection {
     wt: wt::Layer,
     protocol: Protocol,
     events: VecDeque<Event>,
+    /// Client: the name that the server was connected to with.
+    name: Option<String>,
+}
+
+/// What a client's connection begins with.
+pub(crate) struct ClientStart<'a> {
+    pub(crate) config: &'a ClientConfig,
+    pub(crate) name: &'a str,
+    pub(crate) to: SocketAddr,
+    /// A session to resume.
+    pub(crate) session: Option<StoredSession>,
+    /// A token of the server's; empty for none.
+    pub(crate) token: Vec<u8>,
 }
 
 /// What is spoken above QUIC.
@@ -287,11 +311,19 @@ impl Connection {
     /// Client: sends a request. Its body goes out with [`write`](Self::write), and
     /// [`finish`](Self::finish) ends it, body or not; [`Event::Response`] follows. Possible after
     /// [`Event::Connected`].
+    ///
+    /// While [`early_data`](Self::early_data) is `Pending`, GET, HEAD and OPTIONS are possible
+    /// before that, too, as long as no session was asked for. Anybody on the way can have the server
+    /// see such a request again, later. Its body waits for the handshake. A server may answer 425
+    /// (Too Early): then send it again after [`Event::Connected`] (RFC 8470, section 5.2).
     pub fn request(&mut self, head: &RequestHead) -> Result<StreamId, RequestError> {
         if self.wt.is_session_request(head) {
             return Err(RequestError::Invalid(
                 "a session: that is request_session's",
             ));
+        }
+        if self.quic.is_handshaking() && self.wt.has_queued() {
+            return Err(RequestError::Limit);
         }
         self.h3.send_request(&mut self.quic, head, false)
     }
@@ -303,6 +335,13 @@ impl Connection {
             return Err(RequestError::UnknownRequest);
         }
         self.h3.send_response(&mut self.quic, request, head, false)
+    }
+
+    /// Server: whether a request came in early data, and the handshake is not complete: it may be
+    /// somebody's replay of an old one. What is not safe to do twice should wait for
+    /// [`Event::Connected`], or be answered with 425 (Too Early; RFC 8470).
+    pub fn is_early(&self, request: StreamId) -> bool {
+        self.quic.side() == Side::Server && self.quic.is_handshaking() && self.is_message(request)
     }
 
     /// Gives up an exchange, both ways.
@@ -347,9 +386,28 @@ impl Connection {
         self.quic.is_established()
     }
 
+    /// Whether the handshake resumed a session of an earlier connection; known once it is complete.
+    pub fn is_resumed(&self) -> bool {
+        self.quic.is_resumed()
+    }
+
+    /// What became of early data (0-RTT). On a client it is known from the start whether there can
+    /// be any, and with [`Event::Connected`] whether the server took it.
+    pub fn early_data(&self) -> EarlyData {
+        self.quic.early_data()
+    }
+
     /// Whether the connection is over.
     pub fn is_closed(&self) -> bool {
         self.quic.is_closed()
+    }
+
+    /// Turns to new keys for what is sent, and has the peer follow (RFC 9001, section 6). Never
+    /// needed: keys are changed in time by themselves. False when it is not possible now: before the
+    /// handshake is confirmed, and until the update before was acknowledged and three probe timeouts
+    /// went by.
+    pub fn update_keys(&mut self) -> bool {
+        self.quic.update_keys()
     }
 
     /// Where the peer is.
@@ -399,13 +457,17 @@ impl Connection {
 impl Connection {
     pub(crate) fn client(
         now: Instant,
-        config: &ClientConfig,
-        name: &str,
-        to: SocketAddr,
-        token: Vec<u8>,
+        start: ClientStart<'_>,
         reset_key: &[u8; 32],
         entropy: &mut dyn Entropy,
     ) -> Result<Self, ConnectError> {
+        let ClientStart {
+            config,
+            name,
+            to,
+            session,
+            token,
+        } = start;
         let grease = entropy.public_u64();
         let alpn = config.protocols.names();
         let mut setup = setup(
@@ -419,16 +481,24 @@ impl Connection {
         setup.now = now;
         setup.probe = config.probe.as_deref();
         setup.token = token;
-        let quic = quic::Connection::new_client(setup, &config.crypto, name).map_err(|error| {
-            ConnectError::Tls {
-                name: name.to_string(),
-                reason: error.reason,
-            }
+        let (resume, settings) = session
+            .map(|session| (session.quic, session.settings))
+            .unzip();
+        let quic = quic::Connection::new_client(setup, &config.crypto, name, resume);
+        let quic = quic.map_err(|error| ConnectError::Tls {
+            name: name.to_string(),
+            reason: error.reason,
         })?;
         let wt = wt::Layer::new(Side::Client, config.dialects, &config.limits);
         let mut connection = Self::new(now, quic, wt, &config.limits, grease);
+        connection.name = Some(name.to_string());
         if !config.protocols.http3 {
             connection.be_raw();
+        } else if let Some(settings) = settings
+            && connection.early_data() == EarlyData::Pending
+        {
+            let quic = &mut connection.quic;
+            connection.h3.begin_early_data(quic, settings);
         }
         Ok(connection)
     }
@@ -457,8 +527,10 @@ impl Connection {
         setup.issuer = issuer;
         setup.now = now;
         setup.probe = config.probe.as_deref();
-        let quic = quic::Connection::new_server(setup, &config.crypto, first)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
+        let terms = h3::terms(&config.limits, &wt.extensions());
+        setup.terms = &terms;
+        let quic = quic::Connection::new_server(setup, &config.crypto, first)?;
         let mut connection = Self::new(now, quic, wt, &config.limits, grease);
         if !config.protocols.raw.is_empty() {
             connection.protocol = Protocol::Open;
@@ -507,6 +579,20 @@ impl Connection {
         }
     }
 
+    /// Client: the next session that the server gave, once its SETTINGS are there to be kept, too.
+    pub(crate) fn take_session(&mut self) -> Option<StoredSession> {
+        let settings = match self.protocol {
+            Protocol::Raw(_) => Settings::new(),
+            Protocol::Http3 | Protocol::Open => self.h3.peer_settings()?.clone(),
+        };
+        let quic = self.quic.take_session()?;
+        Some(StoredSession {
+            server_name: self.name.clone().unwrap_or_default(),
+            quic,
+            settings,
+        })
+    }
+
     pub(crate) fn next_route(&mut self) -> Option<Route> {
         self.quic.next_route()
     }
@@ -541,6 +627,7 @@ impl Connection {
             wt,
             protocol: Protocol::Http3,
             events: VecDeque::new(),
+            name: None,
         }
     }
 
@@ -650,6 +737,7 @@ fn setup<'a>(
         remote,
         local: None,
         reset_key: *reset_key,
+        terms: &[],
         token: Vec::new(),
         issuer: None,
         entropy,

@@ -90,11 +90,13 @@ pub mod udp;
 pub mod wire;
 pub mod wt;
 
-pub use connection::{Connection, raw};
-pub use endpoint::{ConnId, DropReason, Endpoint, Incoming, IncomingId, Received};
+pub use connection::{Connection, StoredSession, raw};
+pub use endpoint::{
+    ConnId, DropReason, Endpoint, Incoming, IncomingId, MemorySessions, Received, SessionStore,
+};
 pub use entropy::Entropy;
 pub use event::Event;
-pub use quic::Stats;
+pub use quic::{EarlyData, Stats};
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

@@ -10,7 +10,7 @@ use crate::quic::StreamChange;
 use crate::{
     crypto::{CryptoError, TAG_LEN, Version},
     probe::StreamState,
-    quic::{ReadFail, WriteFail, datagrams::Full},
+    quic::{ReadFail, WriteFail, datagrams::Full, recovery::SpaceId},
     wire::{Dir, Side, StreamId, frame::data_that_fits, params::TransportParameters},
 };
 
@@ -24,6 +24,11 @@ impl Connection {
         let id = self.streams.open(dir)?;
         self.tell_stream_state(id, StreamState::Open);
         Some(id)
+    }
+
+    /// How many streams of this direction were opened here.
+    pub(crate) fn opened(&self, dir: Dir) -> u64 {
+        self.streams.opened(dir)
     }
 
     pub(crate) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteFail> {
@@ -151,6 +156,18 @@ impl Connection {
         usize::from(self.paths.datagram_size()).saturating_sub(header + TAG_LEN)
     }
 
+    /// Starts a key update, if one is possible now.
+    pub(crate) fn update_keys(&mut self) -> bool {
+        let now = self.now.unwrap_or_default();
+        let is_open = self.phase.is_open();
+        let space = self.space_mut(SpaceId::Data);
+        let phases = space.keys.phases_mut().filter(|_| is_open);
+        let is_updated = phases.is_some_and(|phases| phases.try_update(now));
+        // The peer follows once it sees a packet.
+        space.ping |= is_updated;
+        is_updated
+    }
+
     fn check_open(&self) -> Result<(), WriteFail> {
         if self.phase.is_open() {
             Ok(())
@@ -193,7 +210,7 @@ impl Connection {
     /// The peer's transport parameters, once they are authenticated.
     pub(crate) fn peer_params(&self) -> Option<&TransportParameters> {
         let params = self.handshake.peer_params.as_ref();
-        params.filter(|_| self.phase.is_established())
+        params.filter(|_| self.phase.is_established() || self.early.is_taking())
     }
 
     pub(crate) fn remote_address(&self) -> SocketAddr {

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 #[cfg(doc)]
 use super::Route;
-use super::{Connection, phase::Phase};
+use super::{Connection, early::Verdict, phase::Phase};
 use crate::{
     crypto::{
-        Version,
+        HeaderKey, Version,
         phase::{OpenError, Slot},
     },
     error::{Fault, TransportCode},
@@ -42,6 +42,7 @@ pub(super) struct Arrival {
 #[derive(Copy, Clone, Debug)]
 pub(super) struct OpenedPacket {
     pub(super) id: SpaceId,
+    pub(super) packet_type: PacketType,
     pub(super) number: u64,
     pub(super) destination: Cid,
     /// Which 1-RTT keys it took.
@@ -150,7 +151,20 @@ impl Connection {
             );
             return false;
         };
+        let is_early = header.packet_type == PacketType::ZeroRtt;
         match self.space(id).keys {
+            _ if is_early => match self.judge_early_packet() {
+                Verdict::Open => {}
+                Verdict::Hold => {
+                    self.hold(arrival, header, packet);
+                    return false;
+                }
+                Verdict::Drop => {
+                    let trigger = DropTrigger::KeyUnavailable;
+                    self.drop_packet(Some(header.packet_type), packet.len(), trigger);
+                    return false;
+                }
+            },
             SpaceKeys::Awaited => {
                 self.hold(arrival, header, packet);
                 return false;
@@ -164,7 +178,10 @@ impl Connection {
             SpaceKeys::Level(_) | SpaceKeys::Phases(_) | SpaceKeys::Discarded => {}
         }
         self.prepare_version(header, packet);
-        let opened = self.open_packet(now, id, header, packet);
+        let opened = match is_early {
+            true => self.open_early_packet(header, packet),
+            false => self.open_packet(now, id, header, packet),
+        };
         self.restore_version(header);
         match opened {
             Ok(Some((opened, payload))) => {
@@ -196,12 +213,15 @@ impl Connection {
             PacketType::Initial => SpaceId::Initial,
             PacketType::Handshake => SpaceId::Handshake,
             PacketType::OneRtt => SpaceId::Data,
-            // No server of ours invites early data.
+            PacketType::ZeroRtt if self.side == Side::Server => SpaceId::Data,
             PacketType::ZeroRtt => return None,
         };
         let handshake = &self.handshake;
         let is_original = self.side == Side::Server
-            && id == SpaceId::Initial
+            && matches!(
+                header.packet_type,
+                PacketType::Initial | PacketType::ZeroRtt
+            )
             && header.destination == handshake.original_cid;
         if !is_original && !self.local_cids.contains(&header.destination) {
             return None;
@@ -268,7 +288,8 @@ impl Connection {
     ) -> Result<Option<(OpenedPacket, &'a [u8])>, Fault> {
         let discard_at = self.three_ptos_from(now);
         let space = &mut self.spaces[id as usize];
-        let Some(plain) = remove_header_protection(&space.keys, header, packet) else {
+        let protection = space.keys.remote_header();
+        let Some(plain) = remove_header_protection(protection, header, packet) else {
             return Ok(None);
         };
         let number = plain.number.expand(space.acks.largest());
@@ -301,6 +322,7 @@ impl Connection {
         }
         let opened = OpenedPacket {
             id,
+            packet_type: header.packet_type,
             number,
             destination: header.destination,
             keys,
@@ -344,7 +366,10 @@ impl Connection {
             self.paths.set_validated();
             self.discard(now, SpaceId::Initial);
         }
-        if id == SpaceId::Data && is_newest {
+        if packet.packet_type == PacketType::OneRtt {
+            self.start_early_discard(now);
+        }
+        if packet.packet_type == PacketType::OneRtt && is_newest {
             if !seen.is_probing && !self.paths.is_active(arrival.route.remote) {
                 self.on_peer_moved(now, arrival, packet)?;
             }
@@ -383,7 +408,7 @@ impl Connection {
         Ok(())
     }
 
-    fn on_failed_open(&mut self) -> Result<(), Fault> {
+    pub(super) fn on_failed_open(&mut self) -> Result<(), Fault> {
         match self.space_mut(SpaceId::Data).keys.phases_mut() {
             Some(phases) => phases.on_failed_open(),
             None => Ok(()),
@@ -407,12 +432,12 @@ impl Connection {
     }
 }
 
-fn remove_header_protection(
-    keys: &SpaceKeys,
+pub(super) fn remove_header_protection(
+    key: Option<&dyn HeaderKey>,
     header: &ProtectedHeader,
     packet: &mut [u8],
 ) -> Option<PlainHeader> {
-    let mask = keys.remote_header()?.mask(header.sample(packet)?);
+    let mask = key?.mask(header.sample(packet)?);
     header.unprotect(packet, mask)
 }
 

@@ -130,7 +130,9 @@ impl Connection {
     fn choose_fill(&self, now: Instant, id: SpaceId, may_send: bool) -> Option<Fill> {
         let space = self.space(id);
         if !space.keys.are_installed() {
-            return None;
+            let may_send = may_send && !self.recovery.is_full(id);
+            let is_early = self.drafts_early(id) && may_send && self.has_early_content();
+            return is_early.then_some(Fill::Early);
         }
         if self.recovery.probes_pending(id) > 0 {
             return Some(Fill::Probe);
@@ -149,7 +151,8 @@ impl Connection {
     fn may_send(&mut self, now: Instant) -> bool {
         let has_content = SpaceId::ALL
             .into_iter()
-            .any(|id| self.space(id).keys.are_installed() && self.has_content(id));
+            .any(|id| self.space(id).keys.are_installed() && self.has_content(id))
+            || self.has_early_content();
         let size = self.paths.datagram_size();
         if self.recovery.send_budget() < u64::from(size) {
             return false;

@@ -376,6 +376,13 @@ impl Recovery {
         self.last_progress = self.last_progress.max(now);
     }
 
+    /// As [`Self::discard_space`], but all that awaited acknowledgement is to be sent again.
+    pub(crate) fn take_back(&mut self, now: Instant, space: SpaceId, outcome: &mut Outcome) {
+        let frames = self.space(space).sent.oldest_frames(usize::MAX);
+        outcome.lost.extend(frames);
+        self.discard_space(now, space);
+    }
+
     /// A Retry packet came: everything starts over, packet numbers go on (RFC 9002, section 6.3).
     pub(crate) fn on_retry(&mut self, now: Instant) {
         self.discard_space(now, SpaceId::Initial);

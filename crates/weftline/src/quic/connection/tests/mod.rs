@@ -1,4 +1,5 @@
 mod craft;
+mod early;
 mod echo;
 mod faults;
 mod handshake;
