@@ -392,6 +392,7 @@ fn a_hello_is_read_before_tls_has_it() {
         "localhost",
         &[H3, b"x"],
         b"parameters".to_vec(),
+        None,
     );
     let mut hello = Vec::new();
     client.unwrap().write(&mut hello);

@@ -13,6 +13,7 @@ pub(crate) mod ranges;
 pub(crate) mod recovery;
 pub(crate) mod sent;
 pub(crate) mod space;
+pub(crate) mod stream_map;
 pub(crate) mod streams;
 
 pub(crate) use connection::{

@@ -10,7 +10,7 @@ use core::mem;
 
 use super::{
     Change, Connection, handshake,
-    receive::{OpenedPacket, remove_header_protection},
+    receive::{OpenedPacket, remove_header_protection, three_ptos_from},
     timers::TimerId,
 };
 use crate::{
@@ -241,7 +241,7 @@ impl Connection {
     /// 4.9.3).
     pub(super) fn start_early_discard(&mut self, now: Instant) {
         if self.early.is_taking() && !self.timers.is_set(TimerId::EarlyKeys) {
-            let at = self.three_ptos_from(now);
+            let at = three_ptos_from(now, &self.recovery);
             self.timers.set(TimerId::EarlyKeys, Some(at));
         }
     }

@@ -6,7 +6,7 @@ use super::{
     Connection,
     handshake::DoneFrame,
     new_token::NewTokenFrame,
-    receive::{Arrival, OpenedPacket},
+    receive::{Arrival, OpenedPacket, three_ptos_from},
 };
 use crate::{
     error::{Fault, TransportCode},
@@ -101,7 +101,7 @@ impl Connection {
                 Ok(())
             }
             Frame::PathResponse(f) => {
-                self.paths.on_response(f.data);
+                self.on_path_response(now, f.data);
                 Ok(())
             }
             Frame::ConnectionClose(close) => {
@@ -132,8 +132,9 @@ impl Connection {
         };
         self.recovery
             .on_ack(now, packet.id, ack_frame, &mut self.outcome)?;
-        let update_from = self.three_ptos_from(now);
-        let phases = self.space_mut(packet.id).keys.phases_mut();
+        let recovery = &self.recovery;
+        let update_from = || three_ptos_from(now, recovery);
+        let phases = self.spaces[packet.id as usize].keys.phases_mut();
         if let (Some(phases), Some(keys)) = (phases, packet.keys) {
             phases.on_ack(ack.largest, keys, update_from)?;
         }

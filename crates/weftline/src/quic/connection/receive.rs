@@ -13,7 +13,12 @@ use crate::{
     error::{Fault, TransportCode},
     event::ClosedBy,
     probe::DropTrigger,
-    quic::{cids::RemoteCids, path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
+    quic::{
+        path,
+        random::CID_LEN,
+        recovery::{Recovery, SpaceId},
+        space::SpaceKeys,
+    },
     time::Instant,
     udp::{Ecn, RecvMeta},
     wire::{
@@ -61,7 +66,7 @@ impl Connection {
             return;
         }
         self.stats.bytes_received += datagram.len() as u64;
-        self.paths.on_datagram(route, datagram.len());
+        self.paths.on_datagram(&route, datagram.len());
         match self.phase {
             Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
             Phase::Closing => return self.on_datagram_while_closing(),
@@ -72,13 +77,15 @@ impl Connection {
             ecn: meta.ecn,
             len: datagram.len(),
         };
-        let is_reset = self.is_stateless_reset(datagram);
+        // Opening packets overwrites it.
+        let tail = datagram.last_chunk::<16>().copied();
         let opened = self.on_datagram(now, &arrival, datagram);
-        if is_reset && !opened {
+        if !opened && tail.is_some_and(|tail| self.is_stateless_reset(arrival.len, &tail)) {
             self.handle_stateless_reset(now);
         }
         self.open_held(now);
         self.update_amplification();
+        self.report_path();
         self.observe();
     }
 
@@ -89,13 +96,6 @@ impl Connection {
         if self.phase.is_open() {
             self.vanish(ClosedBy::Reset, "the peer lost the connection's state");
         }
-    }
-
-    /// Whether datagrams from this address are taken. A server's peer may move once the handshake
-    /// is confirmed, a client's never does (RFC 9000, section 9).
-    fn takes_from(&self, route: &path::Route) -> bool {
-        let may_move = self.side == Side::Server && self.phase == Phase::Confirmed;
-        may_move || self.paths.is_active(route.remote)
     }
 
     /// Takes the packets of a datagram; true when one of them opened.
@@ -286,7 +286,8 @@ impl Connection {
         header: &ProtectedHeader,
         packet: &'a mut [u8],
     ) -> Result<Option<(OpenedPacket, &'a [u8])>, Fault> {
-        let discard_at = self.three_ptos_from(now);
+        let recovery = &self.recovery;
+        let discard_at = || three_ptos_from(now, recovery);
         let space = &mut self.spaces[id as usize];
         let protection = space.keys.remote_header();
         let Some(plain) = remove_header_protection(protection, header, packet) else {
@@ -366,46 +367,14 @@ impl Connection {
             self.paths.set_validated();
             self.discard(now, SpaceId::Initial);
         }
-        if packet.packet_type == PacketType::OneRtt {
+        let is_one_rtt = packet.packet_type == PacketType::OneRtt;
+        if is_one_rtt {
             self.start_early_discard(now);
         }
-        if packet.packet_type == PacketType::OneRtt && is_newest {
-            if !seen.is_probing && !self.paths.is_active(arrival.route.remote) {
-                self.on_peer_moved(now, arrival, packet)?;
-            }
-            self.used_cid = packet.destination;
+        if is_one_rtt && is_newest && self.side == Side::Server {
+            self.follow_peer(now, arrival, packet, seen.is_probing)?;
         }
         self.drive_handshake(now)
-    }
-
-    /// The peer sends from a new address (RFC 9000, section 9.3).
-    fn on_peer_moved(
-        &mut self,
-        now: Instant,
-        arrival: &Arrival,
-        packet: &OpenedPacket,
-    ) -> Result<(), Fault> {
-        let challenges = [self.random.bytes(), self.random.bytes()];
-        // As long as it takes on a path that nothing is known of (RFC 9000, section 8.2.4).
-        let unknown = self.config.initial_rtt.saturating_mul(3);
-        let patience = self.recovery.pto(SpaceId::Data).max(unknown);
-        let change = self.paths.migrate(
-            now,
-            arrival.route,
-            arrival.len,
-            challenges,
-            patience.saturating_mul(3),
-        );
-        if change != path::Change::Port {
-            self.recovery.on_path_change(now);
-            self.on_mtu_change();
-        }
-        // A peer that took a new ID does not want to be recognised by ours (RFC 9000, section
-        // 9.5).
-        if packet.destination != self.used_cid {
-            self.change_remote_cids(RemoteCids::rotate)?;
-        }
-        Ok(())
     }
 
     pub(super) fn on_failed_open(&mut self) -> Result<(), Fault> {
@@ -415,21 +384,17 @@ impl Connection {
         }
     }
 
-    /// Whether a datagram ends in the token of a stateless reset (RFC 9000, section 10.3). It is
-    /// one if no packet in it opens.
-    fn is_stateless_reset(&self, datagram: &[u8]) -> bool {
-        let Some(token) = self.remote_cids.reset_token() else {
-            return false;
-        };
-        let Some((_, tail)) = datagram.split_last_chunk::<16>() else {
-            return false;
-        };
-        datagram.len() >= RESET_MIN && self.provider.secrets_equal(tail, &token.0)
+    /// Whether a datagram that ends in `tail` is a stateless reset (RFC 9000, section 10.3), given
+    /// that no packet in it opened.
+    fn is_stateless_reset(&self, len: usize, tail: &[u8; 16]) -> bool {
+        let tokens = self.remote_cids.reset_tokens();
+        let mut tokens = tokens.iter().flatten();
+        len >= RESET_MIN && tokens.any(|token| self.provider.secrets_equal(tail, &token.0))
     }
+}
 
-    pub(super) fn three_ptos_from(&self, now: Instant) -> Instant {
-        now + self.recovery.pto(SpaceId::Data).saturating_mul(3)
-    }
+pub(super) fn three_ptos_from(now: Instant, recovery: &Recovery) -> Instant {
+    now + recovery.pto(SpaceId::Data).saturating_mul(3)
 }
 
 pub(super) fn remove_header_protection(

@@ -3,12 +3,7 @@
 use core::time::Duration;
 
 use super::{Connection, phase::Phase};
-use crate::{
-    crypto::phase::KeyPhases,
-    event::ClosedBy,
-    quic::{path, recovery::SpaceId},
-    time::Instant,
-};
+use crate::{crypto::phase::KeyPhases, event::ClosedBy, quic::recovery::SpaceId, time::Instant};
 
 /// The timers that belong to no part of their own: one deadline for each kind.
 #[derive(Debug, Default)]
@@ -19,8 +14,6 @@ pub(super) struct Timers([Option<Instant>; TimerId::COUNT]);
 pub(super) enum TimerId {
     /// The handshake takes too long.
     Handshake,
-    /// Nothing was heard for too long (RFC 9000, section 10.1).
-    Idle,
     /// The path may be forgotten if nothing is sent.
     KeepAlive,
     /// The pacer lets more go.
@@ -102,7 +95,7 @@ impl Connection {
             self.on_silence("the handshake took too long");
             return;
         }
-        if self.timers.take_expired(TimerId::Idle, now) {
+        if self.idle_deadline().is_some_and(|at| at <= now) {
             self.on_silence("nothing was heard of the peer for too long");
             return;
         }
@@ -115,6 +108,7 @@ impl Connection {
         self.timers.take_expired(TimerId::Pacing, now);
         self.on_recovery_timeout(now);
         self.on_path_timeout(now);
+        self.report_path();
         if let Some(phases) = self.space_mut(SpaceId::Data).keys.phases_mut() {
             phases.handle_timeout(now);
         }
@@ -134,6 +128,7 @@ impl Connection {
         let ack = data.acks.deadline().filter(|at| *at > now);
         [
             self.timers.next(),
+            self.idle_deadline(),
             self.recovery.timeout(),
             self.paths.poll_timeout(),
             data.keys.phases().and_then(KeyPhases::poll_timeout),
@@ -144,7 +139,7 @@ impl Connection {
         .min()
     }
 
-    fn on_silence(&mut self, reason: &str) {
+    pub(super) fn on_silence(&mut self, reason: &str) {
         self.vanish(ClosedBy::Timeout, reason);
     }
 
@@ -159,28 +154,21 @@ impl Connection {
         }
     }
 
-    fn on_path_timeout(&mut self, now: Instant) {
-        match self.paths.handle_timeout(now) {
-            path::Expiry::None => {}
-            path::Expiry::Reverted => {
-                self.recovery.on_path_change(now);
-                self.on_mtu_change();
-            }
-            // RFC 9000, section 9.3.2.
-            path::Expiry::NoPath => self.on_silence("the peer is at no address that we know"),
-        }
-        self.update_amplification();
-    }
-
     /// Restarts the idle timer: a packet was received, or the first that elicits an answer since
     /// then was sent (RFC 9000, section 10.1).
     pub(super) fn restart_idle_timer(&mut self, now: Instant) {
-        let at = self.idle_timeout().map(|timeout| now + timeout);
-        self.timers.set(TimerId::Idle, at);
-        if self.phase.is_established() {
+        self.idle_from = now;
+        if self.config.keep_alive.is_some() && self.phase.is_established() {
             let at = self.config.keep_alive.map(|interval| now + interval);
             self.timers.set(TimerId::KeepAlive, at);
         }
+    }
+
+    /// When nothing was heard for too long (RFC 9000, section 10.1). It moves with every packet, so
+    /// that it is worked out only when somebody asks.
+    fn idle_deadline(&self) -> Option<Instant> {
+        self.now?;
+        self.idle_timeout().map(|timeout| self.idle_from + timeout)
     }
 
     /// The smaller of both sides', but three PTOs at least.

@@ -30,6 +30,7 @@ pub(crate) mod assembler;
 mod change;
 pub(super) mod codec;
 mod credit;
+pub(crate) mod few;
 mod input;
 mod output;
 mod recv;
@@ -392,7 +393,6 @@ impl Streams {
 
     /// Puts a stream where it belongs after something happened to it.
     fn settle(&mut self, slot: u32) {
-        let room = self.connection_room();
         let Some(stream) = self.table.get_mut(slot) else {
             return;
         };
@@ -448,6 +448,9 @@ impl Streams {
             && send.is_write_refused()
             && limits.send_buffer.saturating_sub(count.buffered) >= low_water(limits.send_buffer)
         {
+            let room = limits
+                .connection_send_buffer
+                .saturating_sub(self.counted.buffered);
             if room < low_water(limits.connection_send_buffer) && priority != URGENT {
                 if !core::mem::replace(&mut stream.waits, true) {
                     self.waiting.push_back(id);

@@ -29,10 +29,14 @@ impl Schedule {
 
     /// Moves `slot` from the place it has (`place`) to the end of `priority`, or out of the
     /// schedule. One that is in place already keeps its turn.
+    #[inline]
     pub(crate) fn set(&mut self, slot: u32, place: &mut Option<i32>, priority: Option<i32>) {
-        if *place == priority {
-            return;
+        if *place != priority {
+            self.move_to(slot, place, priority);
         }
+    }
+
+    fn move_to(&mut self, slot: u32, place: &mut Option<i32>, priority: Option<i32>) {
         if let Some(old) = place.take() {
             self.remove(slot, old);
         }

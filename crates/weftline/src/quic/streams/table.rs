@@ -1,9 +1,12 @@
 //! The streams there are, and how many there may be.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 
 use super::{credit::BlockedNotice, recv::Recv, send::Send};
-use crate::wire::{StreamId, frame::MAX_STREAM_COUNT};
+use crate::{
+    quic::stream_map::StreamMap,
+    wire::{StreamId, frame::MAX_STREAM_COUNT},
+};
 
 /// A stream with at least one part that is not done with.
 #[derive(Debug)]
@@ -80,7 +83,7 @@ impl Stream {
 pub(super) struct Table {
     slots: Vec<Option<Stream>>,
     free: Vec<u32>,
-    by_id: BTreeMap<StreamId, u32>,
+    by_id: StreamMap<u32>,
     /// The slot found last: frames come in runs of one stream.
     last: u32,
 }
@@ -95,7 +98,7 @@ impl Table {
         if self.get(self.last).is_some_and(|stream| stream.id == id) {
             return Some(self.last);
         }
-        self.by_id.get(&id).copied()
+        self.by_id.get(id).copied()
     }
 
     /// Like [`Self::find`], and remembers it for the next time.
@@ -128,7 +131,7 @@ impl Table {
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
             return;
         };
-        self.by_id.remove(&stream.id);
+        self.by_id.remove(stream.id);
         self.free.push(slot);
     }
 
@@ -141,7 +144,7 @@ impl Table {
     pub(super) fn accounted_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Option<Stream>>()
             + self.free.capacity() * size_of::<u32>()
-            + self.by_id.len() * MAP_ENTRY
+            + self.by_id.accounted_bytes()
     }
 }
 
@@ -261,9 +264,6 @@ impl Accepted {
         self.due |= limit == self.limit;
     }
 }
-
-/// What an entry of the map costs, about.
-const MAP_ENTRY: usize = 24;
 
 #[cfg(test)]
 mod tests {

@@ -386,6 +386,7 @@ fn early_data_follows_a_retry() {
         &Flight {
             at: now,
             from: SERVER,
+            to: CLIENT,
             data: buf,
         },
     );
@@ -448,6 +449,7 @@ fn early_data_does_not_follow_into_another_version() {
         &Flight {
             at: now,
             from: SERVER,
+            to: CLIENT,
             data: buf,
         },
     );
