@@ -67,6 +67,7 @@ impl Connection {
         }
         self.stats.bytes_received += datagram.len() as u64;
         self.paths.on_datagram(&route, datagram.len());
+        self.stats.udp_received += 1;
         match self.phase {
             Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
             Phase::Closing => return self.on_datagram_while_closing(),

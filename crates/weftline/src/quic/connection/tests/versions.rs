@@ -178,8 +178,8 @@ fn server_that_tells(
     let server = ServerParams {
         original: conn.handshake.original_cid,
         retry: None,
-        reset_token: ResetToken([4; 16]),
         preferred: None,
+        reset_token: ResetToken([4; 16]),
     };
     let bytes = local_params(
         &options.server,
