@@ -175,9 +175,13 @@ impl Connection {
                 return Ok(header.encode(w));
             }
         };
+        let version = match kind {
+            LongKind::ZeroRtt => self.handshake.negotiation.original(),
+            LongKind::Initial { .. } | LongKind::Handshake => self.version,
+        };
         let header = LongHeader {
             kind,
-            version: self.version.0,
+            version: version.0,
             destination,
             source: self.handshake.local_cid,
             number,

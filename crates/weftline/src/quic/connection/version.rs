@@ -126,6 +126,11 @@ impl Negotiation {
         self.before = None;
     }
 
+    /// The version of a client's early data, whatever the server chose (RFC 9369, section 4).
+    pub(super) const fn original(&self) -> Version {
+        self.original
+    }
+
     /// The server has answered: the version stays.
     pub(super) fn on_answered(&mut self) {
         self.again = None;

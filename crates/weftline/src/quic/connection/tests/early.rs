@@ -29,7 +29,7 @@ use crate::{
 
 const KEY: u64 = 7;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         client_crypto: NullClient::insecure().with_early_data(),
         server_crypto: NullServer::insecure().with_sessions(KEY).with_early_data(),
@@ -38,7 +38,7 @@ fn options() -> Options {
 }
 
 /// What a client remembers of a first connection.
-fn session(options: &Options) -> Remembered {
+pub(super) fn session(options: &Options) -> Remembered {
     let mut pair = Pair::connected(options);
     assert!(!pair.client.conn.is_resumed() && !pair.server.conn.is_resumed());
     assert_eq!(pair.client.conn.early_data(), EarlyData::NotTried);
@@ -48,7 +48,11 @@ fn session(options: &Options) -> Remembered {
 }
 
 /// A client that wrote `data` on a stream before it sent anything.
-fn writing(options: &Options, session: Remembered, data: &[u8]) -> (Connection, StreamId) {
+pub(super) fn writing(
+    options: &Options,
+    session: Remembered,
+    data: &[u8],
+) -> (Connection, StreamId) {
     let mut client = client_resuming(options, Some(session));
     assert_eq!(client.early_data(), EarlyData::Pending);
     let id = client.open(Dir::Bi).unwrap();
