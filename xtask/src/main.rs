@@ -1,9 +1,12 @@
-//! `cargo xtask test` runs every test of the repository and sets up what each needs.
+//! `cargo xtask test` runs every test of the repository and sets up what each needs; `cargo xtask
+//! interop` runs the cases of the QUIC interop runner with other implementations.
 //!
 //! The Rust tests need nothing but Cargo. The browser and aioquic suites install what they drive:
 //! Debian's `chromium` (when this runs as root and apt-get is there), `playwright-core` from npm
 //! and `aioquic` from PyPI, below `target/peers`. What cannot be set up is skipped, and said so at
 //! the end; with `CI` in the environment a skip is a failure.
+
+mod interop;
 
 use std::{
     env, fs,
@@ -11,18 +14,25 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-const USAGE: &str = "usage: cargo xtask test [rust|simulation|browser|aioquic]...
-Without names every part runs.";
+const USAGE: &str = "\
+usage: cargo xtask test [rust|simulation|browser|aioquic]...
+       cargo xtask interop [--case CASE]... [--peer PEER]... [--quick] [--jobs N] [--seed N]
+Without names every part, case and peer runs. --quick takes the peers that are built in a minute, and
+leaves docs/interop.md as it is.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    let Some(("test", wanted)) = args
-        .split_first()
-        .map(|(first, rest)| (first.as_str(), rest))
-    else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
+    match args.split_first() {
+        Some((first, wanted)) if first == "test" => test(wanted),
+        Some((first, args)) if first == "interop" => interop::command(args),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn test(wanted: &[String]) -> ExitCode {
     let unknown = wanted
         .iter()
         .find(|name| !PARTS.iter().any(|part| part.name == **name));
@@ -144,13 +154,28 @@ fn browser() -> Outcome {
 }
 
 fn aioquic() -> Outcome {
-    let suite = root().join("tests/peers/aioquic");
+    let python = match python_with_aioquic() {
+        Ok(python) => python,
+        Err(why) => return Outcome::Skipped(why),
+    };
+    with_weftline(|weftline| {
+        let mut command = Command::new(&python);
+        command
+            .arg(root().join("tests/peers/aioquic/suite.py"))
+            .arg(weftline)
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        passed(command)
+    })
+}
+
+/// A Python that has aioquic.
+fn python_with_aioquic() -> Result<PathBuf, String> {
     let venv = root().join("target/peers/aioquic");
     let python = venv.join("bin/python");
     if !python.exists() && !succeeds(Command::new("python3").args(["-m", "venv"]).arg(&venv)) {
-        return Outcome::Skipped("python3 -m venv does not work here".into());
+        return Err("python3 -m venv does not work here".into());
     }
-    let requirements = suite.join("requirements.txt");
+    let requirements = root().join("tests/peers/aioquic/requirements.txt");
     let mut install = Command::new(&python);
     install.args([
         "-m",
@@ -161,16 +186,9 @@ fn aioquic() -> Outcome {
         "-r",
     ]);
     if !succeeds(install.arg(requirements)) {
-        return Outcome::Skipped("pip cannot install aioquic".into());
+        return Err("pip cannot install aioquic".into());
     }
-    with_weftline(|weftline| {
-        let mut command = Command::new(&python);
-        command
-            .arg(suite.join("suite.py"))
-            .arg(weftline)
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        passed(command)
-    })
+    Ok(python)
 }
 
 /// Builds the command and runs `test` with its path.

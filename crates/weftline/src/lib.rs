@@ -74,6 +74,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod blocked;
 pub mod config;
 mod connection;
 pub mod crypto;
@@ -85,18 +86,21 @@ pub mod event;
 pub mod h3;
 pub mod probe;
 mod quic;
+pub mod stats;
 pub mod time;
 pub mod udp;
 pub mod wire;
 pub mod wt;
 
+pub use blocked::Blocker;
 pub use connection::{Connection, StoredSession, raw};
 pub use endpoint::{
     ConnId, DropReason, Endpoint, Incoming, IncomingId, MemorySessions, Received, SessionStore,
 };
 pub use entropy::Entropy;
 pub use event::Event;
-pub use quic::{EarlyData, Stats};
+pub use quic::{EarlyData, Stats, congestion};
+pub use stats::PathStats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

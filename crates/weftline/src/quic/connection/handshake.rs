@@ -13,8 +13,12 @@ use crate::{
     crypto::{KeyChange, Level, TlsError, phase::KeyPhases},
     error::{Fault, TransportCode},
     quic::{
-        acks::Acks, crypto_stream::CryptoStream, random::Random, recovery::SpaceId,
-        space::SpaceKeys, streams::StreamParams,
+        acks::Acks,
+        crypto_stream::CryptoStream,
+        random::Random,
+        recovery::{GRANULARITY, SpaceId},
+        space::SpaceKeys,
+        streams::StreamParams,
     },
     time::Instant,
     wire::{
@@ -55,7 +59,7 @@ pub(super) enum DoneFrame {
 }
 
 impl Handshake {
-    pub(super) const fn new(
+    pub(super) fn new(
         local_cid: Cid,
         original_cid: Cid,
         peer_cid: Option<Cid>,
@@ -78,6 +82,7 @@ impl Handshake {
 }
 
 /// What only servers put into their transport parameters.
+#[derive(Copy, Clone, Debug)]
 pub(super) struct ServerParams {
     /// The destination of the client's very first Initial.
     pub(super) original: Cid,
@@ -110,7 +115,7 @@ pub(super) fn local_params(
         initial_max_stream_data_uni: streams.uni,
         initial_max_streams_bidi: streams.streams_bidi,
         initial_max_streams_uni: streams.streams_uni,
-        max_ack_delay_ms: u16::try_from(config.max_ack_delay.as_millis()).unwrap_or(u16::MAX),
+        max_ack_delay_ms: max_ack_delay_ms(config),
         active_connection_id_limit: limits.peer_cids as u64,
         initial_source_connection_id: Some(local_cid),
         max_datagram_frame_size: if config.datagrams {
@@ -120,11 +125,21 @@ pub(super) fn local_params(
         },
         reset_stream_at: true,
         reset_stream_at_old: true,
+        min_ack_delay_us: u64::try_from(min_ack_delay(config).as_micros()).ok(),
         version_information: Some(versions),
         ..TransportParameters::default()
     };
     let [grease, value @ ..] = random.bytes::<8>();
     params.encode(Some((grease_id(u32::from(grease)), &value)))
+}
+
+fn max_ack_delay_ms(config: &TransportConfig) -> u16 {
+    u16::try_from(config.max_ack_delay.as_millis()).unwrap_or(u16::MAX)
+}
+
+/// The least delay of acknowledgements that a peer may ask for: what timers can keep.
+pub(super) fn min_ack_delay(config: &TransportConfig) -> Duration {
+    Duration::from_millis(max_ack_delay_ms(config).into()).min(GRANULARITY)
 }
 
 impl Connection {
@@ -135,6 +150,9 @@ impl Connection {
                 if id.level() != self.handshake.read_level {
                     return Err(WRONG_LEVEL);
                 }
+                let Some(data) = self.choose_version(id, data)? else {
+                    continue;
+                };
                 self.session.read(id.level(), &data).map_err(tls)?;
                 self.advance_handshake(now)?;
                 if id == SpaceId::Data {
@@ -246,6 +264,7 @@ impl Connection {
         };
         self.check_nothing_left(SpaceId::Handshake)?;
         self.phase = self.phase.after(Step::Complete);
+        self.stats.handshake_time = self.stats.began.map(|began| now.saturating_since(began));
         self.handshake.read_level = Level::OneRtt;
         self.timers.clear(TimerId::Handshake);
         self.end_early_data(now, &params)?;
@@ -267,7 +286,9 @@ impl Connection {
     pub(super) fn apply_peer_params(&mut self, params: &TransportParameters) -> Result<(), Fault> {
         self.streams.on_peer_params(&stream_params(params));
         let max_ack_delay = Duration::from_millis(params.max_ack_delay_ms.into());
-        self.recovery.set_peer_max_ack_delay(max_ack_delay);
+        self.ack_wishes
+            .on_peer_params(params.min_ack_delay_us, max_ack_delay);
+        self.update_peer_ack_delay();
         let largest = u16::try_from(params.max_udp_payload_size).unwrap_or(u16::MAX);
         self.limit_datagram_size(largest);
         self.local_cids
@@ -317,6 +338,9 @@ impl Connection {
         space.crypto = CryptoStream::new(&limits);
         space.ping = false;
         self.recovery.discard_space(now, id);
+        if id == SpaceId::Initial {
+            self.handshake.negotiation.on_initial_discarded();
+        }
     }
 
     /// CRYPTO data came. What comes on a level that is done with must have come before (RFC 9001,
@@ -383,7 +407,7 @@ pub(super) const fn stream_params(params: &TransportParameters) -> StreamParams 
     }
 }
 
-fn tls(error: TlsError) -> Fault {
+pub(super) fn tls(error: TlsError) -> Fault {
     Fault::Tls {
         alert: error.alert,
         reason: error.reason,

@@ -12,10 +12,12 @@ use core::{
     time::Duration,
 };
 
+mod blocked;
 mod close;
 mod commands;
 mod content;
 mod early;
+mod figures;
 mod frames;
 mod handshake;
 mod new_token;
@@ -36,8 +38,8 @@ use self::{
 pub(crate) use self::{early::Remembered, phase::Phase};
 use super::{
     StreamChange,
+    ack_frequency::AckWishes,
     cids::{LocalCids, RemoteCids},
-    congestion::NewReno,
     datagrams::Datagrams,
     observer::Observer,
     path::{self, Mtu, Paths},
@@ -55,6 +57,7 @@ use crate::{
     entropy::Entropy,
     event::{CloseReason, PathChange},
     probe::ProbeFactory,
+    stats::FrameCounts,
     time::Instant,
     wire::{Cid, ResetToken, Side},
 };
@@ -86,6 +89,7 @@ pub(crate) struct Connection {
     streams: Streams,
     datagrams: Datagrams,
     paths: Paths,
+    ack_wishes: AckWishes,
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
@@ -182,9 +186,29 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Packets declared lost that arrived after all: they were late.
+    pub packets_late: u64,
     /// Datagrams (RFC 9221) of either direction that were dropped: for want of room here, or
     /// because they no longer fit a packet.
     pub datagrams_dropped: u64,
+    /// Frames sent, by type.
+    pub frames_sent: FrameCounts,
+    /// Frames received, by type.
+    pub frames_received: FrameCounts,
+    /// Bytes of stream data sent again.
+    pub bytes_resent: u64,
+    /// UDP datagrams sent.
+    pub udp_sent: u64,
+    /// UDP datagrams received.
+    pub udp_received: u64,
+    /// From the connection's beginning to the end of its handshake, once that was.
+    pub handshake_time: Option<Duration>,
+    /// Updates of the 1-RTT keys, of either side's making.
+    pub key_updates: u64,
+    /// How often there was something to send, and the congestion window was full.
+    pub blocked_by_congestion: u64,
+    /// How often there was something to send, and the pacer held it back.
+    pub blocked_by_pacer: u64,
     /// Probe timeouts in a row, since the peer last acknowledged something.
     pub pto_count: u32,
     /// Bytes of memory held for the peer or on its behalf, without what is the same for every
@@ -200,6 +224,14 @@ struct Counts {
     packets_sent: u64,
     packets_received: u64,
     packets_dropped: u64,
+    frames_sent: FrameCounts,
+    frames_received: FrameCounts,
+    udp_sent: u64,
+    udp_received: u64,
+    began: Option<Instant>,
+    handshake_time: Option<Duration>,
+    blocked_by_congestion: u64,
+    blocked_by_pacer: u64,
 }
 
 /// What a connection of either side is made from.
@@ -271,7 +303,7 @@ impl Connection {
             setup.limits,
             streams.local_params(),
             local_cid,
-            version::of_client(version),
+            version::of_client(version, &setup.transport.versions, &**crypto),
             None,
             &mut random,
         );
@@ -305,7 +337,7 @@ impl Connection {
     /// A server's, for the client that sent this Initial. Its datagram is still to be handed in.
     pub(crate) fn new_server(
         setup: Setup<'_>,
-        crypto: &dyn ServerProvider,
+        crypto: &Arc<dyn ServerProvider>,
         first: &FirstInitial,
     ) -> Result<Self, TlsError> {
         let provider = crypto.provider();
@@ -336,7 +368,7 @@ impl Connection {
             local_cid,
             first.retry.unwrap_or(first.original),
             Some(first.source),
-            Negotiation::of_server(first.version),
+            Negotiation::of_server(first.version, &setup, crypto, server),
         );
         let mut connection = Self::new(
             Side::Server,
@@ -365,7 +397,7 @@ impl Connection {
         version: Version,
         setup: &Setup<'_>,
         provider: Arc<dyn Provider>,
-        random: Random,
+        mut random: Random,
         session: Box<dyn Session>,
         handshake: Handshake,
         streams: Streams,
@@ -389,7 +421,8 @@ impl Connection {
                 initial_rtt: config.initial_rtt,
                 max_datagram_size: datagram_size,
                 max_sent_packets: limits.sent_packets,
-                controller: Box::new(NewReno::new(datagram_size)),
+                congestion: config.congestion.clone(),
+                seed: random.u64(),
             },
         );
         let route = path::Route {
@@ -416,6 +449,7 @@ impl Connection {
             streams,
             datagrams: Datagrams::new(&limits),
             paths: Paths::new(side, route, mtu, limits.path_responses),
+            ack_wishes: AckWishes::default(),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),

@@ -7,7 +7,7 @@ use super::Route;
 use super::{Connection, early::Verdict, phase::Phase};
 use crate::{
     crypto::{
-        HeaderKey,
+        HeaderKey, Version,
         phase::{OpenError, Slot},
     },
     error::{Fault, TransportCode},
@@ -67,6 +67,7 @@ impl Connection {
         }
         self.stats.bytes_received += datagram.len() as u64;
         self.paths.on_datagram(&route, datagram.len());
+        self.stats.udp_received += 1;
         match self.phase {
             Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
             Phase::Closing => return self.on_datagram_while_closing(),
@@ -177,10 +178,12 @@ impl Connection {
             }
             SpaceKeys::Level(_) | SpaceKeys::Phases(_) | SpaceKeys::Discarded => {}
         }
+        self.prepare_version(header, packet);
         let opened = match is_early {
             true => self.open_early_packet(header, packet),
             false => self.open_packet(now, id, header, packet),
         };
+        self.restore_version(header);
         match opened {
             Ok(Some((opened, payload))) => {
                 let result = self.on_opened(now, arrival, header, &opened, payload);
@@ -227,7 +230,7 @@ impl Connection {
         if let Some(version) = header.version {
             // RFC 9000, section 7.2: the peer does not change its ID in a handshake.
             let source = handshake.peer_cid.unwrap_or(header.source);
-            if version != self.version.0 || source != header.source {
+            if !self.takes_version(id, Version(version)) || source != header.source {
                 return None;
             }
         }

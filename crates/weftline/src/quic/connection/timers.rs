@@ -50,7 +50,11 @@ impl Timers {
     }
 
     pub(super) fn is_set(&self, id: TimerId) -> bool {
-        self.0.get(id as usize).is_some_and(Option::is_some)
+        self.at(id).is_some()
+    }
+
+    pub(super) fn at(&self, id: TimerId) -> Option<Instant> {
+        self.0.get(id as usize).copied().flatten()
     }
 
     /// The next deadline of any.
@@ -64,6 +68,7 @@ impl Connection {
     pub(super) fn tick(&mut self, now: Instant) -> Instant {
         let Some(last) = self.now else {
             self.now = Some(now);
+            self.stats.began = Some(now);
             let deadline = now + self.limits.handshake_timeout;
             self.timers.set(TimerId::Handshake, Some(deadline));
             self.restart_idle_timer(now);

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{credit::BlockedNotice, recv::Recv, send::Send};
+use super::{credit::BlockedNotice, recv::Recv, schedule::Rank, send::Send};
 use crate::{
     quic::stream_map::StreamMap,
     wire::{StreamId, frame::MAX_STREAM_COUNT},
@@ -14,10 +14,12 @@ pub(super) struct Stream {
     pub(super) id: StreamId,
     pub(super) send: Option<Send>,
     pub(super) recv: Option<Recv>,
-    pub(super) priority: i32,
+    pub(super) rank: Rank,
     pub(super) places: Places,
     /// Whether it is in the list of those that wait for room in the connection's send buffer.
     pub(super) waits: bool,
+    /// The application wants to hear when no more data than this is buffered.
+    pub(super) low_water: Option<u64>,
     /// What the connection's sums hold for it.
     pub(super) counted: Counted,
     pub(super) watch: Watch,
@@ -36,14 +38,18 @@ pub(super) enum Watch {
 /// Where a stream waits to send.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Places {
-    pub(super) control: Option<i32>,
-    pub(super) resend: Option<i32>,
-    pub(super) fresh: Option<i32>,
+    pub(super) control: bool,
+    pub(super) resend: bool,
+    pub(super) fresh: bool,
 }
 
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Counted {
+    /// Data written and not delivered.
     pub(super) buffered: u64,
+    /// What of it the peer's credit for its stream does not let go.
+    pub(super) stuck: u64,
+    /// Memory.
     pub(super) bytes: usize,
 }
 
@@ -53,9 +59,10 @@ impl Stream {
             id,
             send,
             recv,
-            priority: 0,
+            rank: Rank::default(),
             places: Places::default(),
             waits: false,
+            low_water: None,
             counted: Counted::default(),
             watch: Watch::Off,
         }
@@ -72,6 +79,7 @@ impl Stream {
         let recv_bytes = self.recv.as_ref().map_or(0, Recv::accounted_bytes);
         Counted {
             buffered: self.send.as_ref().map_or(0, Send::buffered),
+            stuck: self.send.as_ref().map_or(0, Send::stuck),
             bytes: send_bytes + recv_bytes,
         }
     }
@@ -168,6 +176,11 @@ impl Opened {
         }
         self.count += 1;
         Some(self.count - 1)
+    }
+
+    /// Whether one more may be opened.
+    pub(super) const fn is_allowed(&self) -> bool {
+        self.count < self.limit
     }
 
     /// The peer's limit, which never goes down (RFC 9000, section 4.6). Gives whether someone

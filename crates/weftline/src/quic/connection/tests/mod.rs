@@ -1,3 +1,4 @@
+mod blocked;
 mod craft;
 mod early;
 mod echo;
@@ -11,4 +12,5 @@ mod mtu;
 mod pair;
 mod paths;
 mod probe;
+mod table;
 mod versions;
