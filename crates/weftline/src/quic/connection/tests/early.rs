@@ -1,6 +1,6 @@
 //! Sessions resumed, and early data (RFC 9001, sections 4.5, 4.6 and 4.9.3).
 
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::time::Duration;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::Limits,
     crypto::{
-        Provider, Version,
+        Provider, ServerProvider, Version,
         null::{NullClient, NullProvider, NullServer},
     },
     entropy::SeededEntropy,
@@ -415,7 +415,8 @@ fn early_data_follows_a_retry() {
         is_validated: true,
         ..first_initial(&again[0].1)
     };
-    let server = Connection::new_server(setup, &options.server_crypto, &initial).unwrap();
+    let crypto: Arc<dyn ServerProvider> = Arc::new(options.server_crypto);
+    let server = Connection::new_server(setup, &crypto, &initial).unwrap();
     let mut pair = Pair::of(client, End::new(server, SERVER), now);
     for (_, data) in again {
         pair.carry(Side::Client, data);
