@@ -15,9 +15,10 @@ use rustls::{
     sign::SingleCertAndKey,
 };
 use weftline::crypto::{
-    ClientProvider, CryptoError, KeyChange, Level, PacketKey, ServerProvider, TAG_LEN, TlsError,
-    Version,
+    ClientProvider, CryptoError, Hello, KeyChange, Level, PacketKey, ServerProvider, TAG_LEN,
+    TlsError, Version,
 };
+use weftline::wire::HelloError;
 use weftline_rustls::{
     ClientTls, ClientTlsBuilder, Clock, DevCertificate, Identity, ServerTls, hash,
 };
@@ -405,6 +406,29 @@ fn a_server_that_chooses_no_protocol_is_refused() {
         shake(&mut client, &mut server, 1200).unwrap_err().alert,
         120
     );
+}
+
+#[test]
+fn a_hello_is_read_before_tls_has_it() {
+    let dev = dev();
+    let server = server_of(dev.identity().unwrap());
+    let client = trusting(vec![dev.sha256()]);
+    let client = client.start(
+        Version::V1,
+        "localhost",
+        &[H3, b"x"],
+        b"parameters".to_vec(),
+    );
+    let mut hello = Vec::new();
+    client.unwrap().write(&mut hello);
+    let expected = Hello {
+        server_name: Some("localhost".into()),
+        alpn: vec![H3.to_vec(), b"x".to_vec()],
+        transport_parameters: Some(b"parameters".to_vec()),
+    };
+    assert_eq!(server.peek(&hello), Ok(expected));
+    let cut = &hello[..hello.len() - 1];
+    assert_eq!(server.peek(cut), Err(HelloError::Incomplete));
 }
 
 #[test]

@@ -457,7 +457,7 @@ impl Connection {
         setup.issuer = issuer;
         setup.now = now;
         setup.probe = config.probe.as_deref();
-        let quic = quic::Connection::new_server(setup, &*config.crypto, first)?;
+        let quic = quic::Connection::new_server(setup, &config.crypto, first)?;
         let wt = wt::Layer::new(Side::Server, config.dialects, &config.limits);
         let mut connection = Self::new(now, quic, wt, &config.limits, grease);
         if !config.protocols.raw.is_empty() {

@@ -482,4 +482,7 @@ fn versions_in_common_are_found_and_retried() {
     assert_eq!(version_between(&[v2, v1], &[v1]), Some(v1));
     assert_eq!(version_between(&[v1, v2], &[v2]), Some(v2));
     assert_eq!(version_between(&[v1], &[v2]), None);
+    // The server's choice, also after its Retry in the version that the client began with.
+    assert_eq!(version_between(&[v1, v2], &[v2, v1]), Some(v2));
+    assert_eq!(version_between(&[v1, v2], &[v1, v2]), Some(v1));
 }

@@ -154,6 +154,13 @@ pub trait Session: Send {
     /// The peer's certificate chain in DER, its own first; empty when it showed none.
     fn peer_certificates(&self) -> Vec<Bytes>;
 
+    /// Client: goes over to another version of QUIC before anything was read, as the server chose
+    /// that (RFC 9368, section 2.3): keys will be those of this version. False when it cannot.
+    fn set_version(&mut self, version: Version) -> bool {
+        let _ = version;
+        false
+    }
+
     /// Fills `out` with keying material bound to this handshake (RFC 8446, section 7.5). Fails
     /// before the handshake is complete.
     fn export_keying_material(
@@ -204,6 +211,12 @@ pub trait Provider: Send + Sync {
 pub trait ClientProvider: Send + Sync {
     /// The primitives to use beside the handshake.
     fn provider(&self) -> Arc<dyn Provider>;
+
+    /// Whether its handshakes can go over to another version: see [`Session::set_version`]. If so,
+    /// servers are told that they may choose.
+    fn can_change_version(&self) -> bool {
+        false
+    }
 
     /// A handshake with `server_name` (a DNS name or an IP address), offering `alpn` and
     /// `transport_parameters`.

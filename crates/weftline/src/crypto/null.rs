@@ -172,6 +172,10 @@ impl ClientProvider for NullClient {
         Arc::new(self.provider)
     }
 
+    fn can_change_version(&self) -> bool {
+        true
+    }
+
     fn start(
         &self,
         version: Version,

@@ -53,6 +53,8 @@ pub(super) struct NullSession {
     /// What `write` will give.
     outbox: VecDeque<Step>,
     transcript: Mix,
+    /// A client's hello, with which the transcript begins.
+    hello: Vec<u8>,
     peer_transport_parameters: Option<Vec<u8>>,
     alpn: Option<Vec<u8>>,
     server_name: Option<String>,
@@ -88,11 +90,9 @@ impl NullSession {
         let offered = hello.alpn.iter().map(|name| name.to_vec()).collect();
         let mut session = Self::new(Side::Client, version, limits, State::ServerHello(offered));
         let mut data = Vec::new();
-        session.put(
-            &mut data,
-            kind::CLIENT_HELLO,
-            &message::client_hello(&hello),
-        );
+        let hello = message::client_hello(&hello);
+        session.put(&mut data, kind::CLIENT_HELLO, &hello);
+        session.hello = hello;
         session.outbox.push_back(Step { data, keys: None });
         session
     }
@@ -109,6 +109,7 @@ impl NullSession {
             inbox: Vec::new(),
             outbox: VecDeque::new(),
             transcript: Mix::new(TRANSCRIPT).number(u64::from(version.0)),
+            hello: Vec::new(),
             peer_transport_parameters: None,
             alpn: None,
             server_name: None,
@@ -341,6 +342,16 @@ impl Session for NullSession {
 
     fn is_handshaking(&self) -> bool {
         !matches!(self.state, State::Done)
+    }
+
+    fn set_version(&mut self, version: Version) -> bool {
+        let State::ServerHello(_) = self.state else {
+            return false;
+        };
+        let hello = mem::take(&mut self.hello);
+        self.transcript = Mix::new(TRANSCRIPT).number(u64::from(version.0));
+        self.hear(kind::CLIENT_HELLO, &hello);
+        true
     }
 
     fn peer_transport_parameters(&self) -> Option<&[u8]> {

@@ -12,7 +12,7 @@ use crate::{
     RecvMeta,
     config::TransportConfig,
     crypto::{
-        ClientProvider, Version,
+        ClientProvider, ServerProvider, Version,
         null::{NullClient, NullServer},
     },
     entropy::SeededEntropy,
@@ -353,7 +353,7 @@ fn connect(limits: &Limits) -> (quic::Connection, quic::Connection) {
         panic!("a client begins with a long header");
     };
     let (original, peer) = (Cid::new(destination).unwrap(), Cid::new(source).unwrap());
-    let crypto = NullServer::insecure();
+    let crypto: Arc<dyn ServerProvider> = Arc::new(NullServer::insecure());
     let mut server = quic::Connection::new_server(
         setup(limits, &transport, CLIENT, &mut entropy),
         &crypto,

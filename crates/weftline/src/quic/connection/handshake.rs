@@ -55,7 +55,7 @@ pub(super) enum DoneFrame {
 }
 
 impl Handshake {
-    pub(super) const fn new(
+    pub(super) fn new(
         local_cid: Cid,
         original_cid: Cid,
         peer_cid: Option<Cid>,
@@ -78,6 +78,7 @@ impl Handshake {
 }
 
 /// What only servers put into their transport parameters.
+#[derive(Copy, Clone, Debug)]
 pub(super) struct ServerParams {
     /// The destination of the client's very first Initial.
     pub(super) original: Cid,
@@ -132,6 +133,9 @@ impl Connection {
                 if id.level() != self.handshake.read_level {
                     return Err(WRONG_LEVEL);
                 }
+                let Some(data) = self.choose_version(id, data)? else {
+                    continue;
+                };
                 self.session.read(id.level(), &data).map_err(tls)?;
                 self.advance_handshake(now)?;
             }
@@ -308,6 +312,9 @@ impl Connection {
         space.crypto = CryptoStream::new(&limits);
         space.ping = false;
         self.recovery.discard_space(now, id);
+        if id == SpaceId::Initial {
+            self.handshake.negotiation.on_initial_discarded();
+        }
     }
 
     /// CRYPTO data came. What comes on a level that is done with must have come before (RFC 9001,
@@ -361,7 +368,7 @@ impl Connection {
     }
 }
 
-fn tls(error: TlsError) -> Fault {
+pub(super) fn tls(error: TlsError) -> Fault {
     Fault::Tls {
         alert: error.alert,
         reason: error.reason,

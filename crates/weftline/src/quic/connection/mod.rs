@@ -249,7 +249,7 @@ impl Connection {
             setup.limits,
             streams.local_params(),
             local_cid,
-            version::of_client(version),
+            version::of_client(version, &setup.transport.versions, &**crypto),
             None,
             &mut random,
         );
@@ -280,7 +280,7 @@ impl Connection {
     /// A server's, for the client that sent this Initial. Its datagram is still to be handed in.
     pub(crate) fn new_server(
         setup: Setup<'_>,
-        crypto: &dyn ServerProvider,
+        crypto: &Arc<dyn ServerProvider>,
         first: &FirstInitial,
     ) -> Result<Self, TlsError> {
         let provider = crypto.provider();
@@ -307,7 +307,7 @@ impl Connection {
             local_cid,
             first.retry.unwrap_or(first.original),
             Some(first.source),
-            Negotiation::of_server(first.version),
+            Negotiation::of_server(first.version, &setup, crypto, server),
         );
         let mut connection = Self::new(
             Side::Server,

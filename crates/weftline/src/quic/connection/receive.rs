@@ -6,7 +6,10 @@ use alloc::vec::Vec;
 use super::Route;
 use super::{Connection, phase::Phase};
 use crate::{
-    crypto::phase::{OpenError, Slot},
+    crypto::{
+        Version,
+        phase::{OpenError, Slot},
+    },
     error::{Fault, TransportCode},
     event::ClosedBy,
     probe::DropTrigger,
@@ -160,7 +163,10 @@ impl Connection {
             }
             SpaceKeys::Level(_) | SpaceKeys::Phases(_) | SpaceKeys::Discarded => {}
         }
-        match self.open_packet(now, id, header, packet) {
+        self.prepare_version(header, packet);
+        let opened = self.open_packet(now, id, header, packet);
+        self.restore_version(header);
+        match opened {
             Ok(Some((opened, payload))) => {
                 let result = self.on_opened(now, arrival, header, &opened, payload);
                 if let Err(fault) = result {
@@ -203,7 +209,7 @@ impl Connection {
         if let Some(version) = header.version {
             // RFC 9000, section 7.2: the peer does not change its ID in a handshake.
             let source = handshake.peer_cid.unwrap_or(header.source);
-            if version != self.version.0 || source != header.source {
+            if !self.takes_version(id, Version(version)) || source != header.source {
                 return None;
             }
         }

@@ -105,7 +105,9 @@ fn a_retry_is_followed() {
         is_validated: true,
         ..FirstInitial::new(Version::V1, original, source)
     };
-    let server = Connection::new_server(setup, &options.server_crypto, &first).unwrap();
+    let crypto: alloc::sync::Arc<dyn crate::crypto::ServerProvider> =
+        alloc::sync::Arc::new(options.server_crypto);
+    let server = Connection::new_server(setup, &crypto, &first).unwrap();
     let mut pair = Pair::of(client, End::new(server, SERVER), now);
     for (_, data) in again {
         pair.carry(Side::Client, data);

@@ -9,4 +9,5 @@ mod mtu;
 mod pair;
 mod paths;
 mod probe;
+mod table;
 mod versions;

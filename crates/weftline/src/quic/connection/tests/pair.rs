@@ -17,7 +17,7 @@ use crate::{
     Instant,
     config::{Limits, TransportConfig},
     crypto::{
-        ClientProvider, Version,
+        ClientProvider, ServerProvider, Version,
         null::{NullClient, NullServer},
     },
     entropy::SeededEntropy,
@@ -144,7 +144,8 @@ pub(super) fn server(options: &Options, first: &FirstInitial) -> Connection {
         now: Instant::ZERO,
         probe: options.probe.as_deref(),
     };
-    Connection::new_server(setup, &options.server_crypto, first).unwrap()
+    let crypto: Arc<dyn ServerProvider> = Arc::new(options.server_crypto);
+    Connection::new_server(setup, &crypto, first).unwrap()
 }
 
 /// What a client's first Initial tells.

@@ -13,9 +13,9 @@ use crate::{
     entropy::SeededEntropy,
     error::TransportCode,
     event::ClosedBy,
-    quic::{Change, random::Random},
+    quic::{Change, random::Random, recovery::SpaceId},
     wire::{
-        Dir, ResetToken, Side, Writer, packet::encode_version_negotiation,
+        Dir, ResetToken, Side, Writer, frame::Frame, packet::encode_version_negotiation,
         params::VersionInformation,
     },
 };
@@ -156,13 +156,43 @@ fn what_was_queued_goes_to_the_version_found() {
 fn a_downgrade_is_found_out() {
     // Whoever said that the server speaks only version 1 did not know the server.
     let mut pair = pair_after(&options(&BOTH, &BOTH), &[Version::V1.0]);
+    // An honest one says so; it would also choose the better one by itself.
     pair.server.conn.session = honest_server(&pair, Version::V1, Some(&BOTH));
+    pair.server.conn.handshake.negotiation.stay();
     pair.run();
     let code = TransportCode::VersionNegotiationError;
     pair.assert_fault(Side::Client, code, "downgrade");
 }
 
 /// A server's handshake in `version` that tells of these versions.
+fn server_that_tells(
+    pair: &Pair,
+    version: Version,
+    told: VersionInformation,
+) -> alloc::boxed::Box<dyn crate::crypto::Session> {
+    let options = Options::default();
+    let conn = &pair.server.conn;
+    let provider = Arc::new(NullProvider::insecure());
+    let mut random = Random::new(provider, &mut SeededEntropy::new(1));
+    let server = ServerParams {
+        original: conn.handshake.original_cid,
+        retry: None,
+        reset_token: ResetToken([4; 16]),
+    };
+    let bytes = local_params(
+        &options.server,
+        &options.server_limits,
+        conn.streams.local_params(),
+        conn.handshake.local_cid,
+        told,
+        Some(server),
+        &mut random,
+    );
+    let alpn = super::pair::ALPN;
+    options.server_crypto.start(version, alpn, bytes).unwrap()
+}
+
+/// The same, with what a server told that was honest, or silent.
 fn honest_server(
     pair: &Pair,
     version: Version,
@@ -267,4 +297,125 @@ fn the_deadline_of_the_handshake_stays() {
         }
     }
     assert!(conn.is_drained());
+}
+
+/// The server likes version 2 better, and clients begin with version 1.
+fn choosing(client: &[Version]) -> Options {
+    let mut options = options(client, &BOTH);
+    options.client_crypto = options.client_crypto.with_hello_padding(1500);
+    options
+}
+
+fn assert_speaks(pair: &mut Pair, version: Version) {
+    assert!(
+        pair.client.has(&Change::Confirmed),
+        "{:?}",
+        pair.client.changes
+    );
+    assert!(
+        pair.server.has(&Change::Confirmed),
+        "{:?}",
+        pair.server.changes
+    );
+    for side in [Side::Client, Side::Server] {
+        assert_eq!(pair.end(side).conn.version(), version, "{side:?}");
+    }
+    let id = pair.client.conn.open(Dir::Bi).unwrap();
+    pair.client.conn.write(id, b"hello").unwrap();
+    pair.run();
+    assert_eq!(pair.server.read_all(id).0, b"hello");
+}
+
+#[test]
+fn a_server_chooses_a_better_version() {
+    let mut pair = Pair::new(&choosing(&[Version::V1, Version::V2]));
+    assert_eq!(pair.client.conn.version(), Version::V1);
+    pair.run();
+    // Without a round trip more than other handshakes.
+    let mut other = Pair::new(&choosing(&[Version::V2]));
+    other.run();
+    assert_eq!(pair.client.sent.len(), other.client.sent.len());
+    assert_speaks(&mut pair, Version::V2);
+}
+
+#[test]
+fn a_server_chooses_only_what_the_client_offers() {
+    let mut pair = Pair::new(&choosing(&[Version::V1]));
+    pair.run();
+    assert_speaks(&mut pair, Version::V1);
+    // Nor does it choose what it likes less.
+    let mut pair = Pair::new(&options(&BOTH, &BOTH));
+    pair.run();
+    assert_speaks(&mut pair, Version::V2);
+    let both = [Version::V1, Version::V2];
+    let mut pair = Pair::new(&options(&both, &both));
+    pair.run();
+    assert_speaks(&mut pair, Version::V1);
+}
+
+#[test]
+fn a_choice_of_version_survives_loss() {
+    for lost in 0..12 {
+        for side in [Side::Client, Side::Server] {
+            let mut pair = Pair::new(&choosing(&[Version::V1, Version::V2]));
+            pair.network = alloc::boxed::Box::new(move |from, index, _| {
+                usize::from(from != side || index != lost)
+            });
+            pair.run_for(Duration::from_secs(8));
+            assert_speaks(&mut pair, Version::V2);
+        }
+    }
+}
+
+#[test]
+fn a_choice_of_version_survives_reordering() {
+    for seed in 0..30 {
+        let mut rng = SeededEntropy::new(seed);
+        let mut pair = Pair::new(&choosing(&[Version::V1, Version::V2]));
+        for _ in 0..100 {
+            for side in [Side::Client, Side::Server] {
+                let inbox = &mut pair.end(side).inbox;
+                if inbox.len() > 1 {
+                    let at = rng.next_u64() as usize % inbox.len();
+                    inbox.swap(0, at);
+                }
+            }
+            pair.step();
+            if pair.client.has(&Change::Confirmed) && pair.server.has(&Change::Confirmed) {
+                break;
+            }
+        }
+        assert_speaks(&mut pair, Version::V2);
+    }
+}
+
+#[test]
+fn packets_of_the_version_before_are_read_until_the_handshake() {
+    let mut pair = Pair::new(&choosing(&[Version::V1, Version::V2]));
+    // The server has the hello; the client knows nothing of that yet.
+    pair.run_until(|pair| pair.server.conn.version() == Version::V2);
+    let before = pair.server.conn.stats().packets_received;
+    let ping = super::craft::frames(&[Frame::Ping, Frame::Padding(100)]);
+    assert_eq!(pair.client.conn.version(), Version::V1);
+    pair.inject(Side::Client, SpaceId::Initial, &ping);
+    assert_eq!(pair.server.conn.stats().packets_received, before + 1);
+    pair.run();
+    assert_speaks(&mut pair, Version::V2);
+    assert!(pair.server.conn.handshake.negotiation.is_over());
+}
+
+#[test]
+fn a_server_that_says_one_version_and_speaks_another() {
+    let (v1, v2) = (Version::V1, Version::V2);
+    for (speaks, says) in [(v2, v1), (v1, v2)] {
+        let mut pair = Pair::new(&options(&[v1, v2], &[v1, v2]));
+        let told = VersionInformation::new(says.0, [v1.0, v2.0]);
+        pair.server.conn.session = server_that_tells(&pair, speaks, told);
+        if speaks == v2 {
+            pair.server.conn.speak(v2);
+        }
+        pair.run();
+        let code = TransportCode::VersionNegotiationError;
+        pair.assert_fault(Side::Client, code, "versions");
+    }
 }
