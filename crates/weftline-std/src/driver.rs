@@ -112,6 +112,29 @@ impl Driver {
         self.local
     }
 
+    /// Goes on over another socket, which has another address: what a client does whose network
+    /// changed. Its connections move there, and
+    /// [`Event::PathChanged`](weftline::Event::PathChanged) tells how it went. A server's clients
+    /// do not find it there.
+    ///
+    /// # Errors
+    /// When the socket cannot be used; the old one stays in use then.
+    pub fn rebind(&mut self, socket: UdpSocket) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        let mut socket = mio::net::UdpSocket::from_std(socket);
+        let registry = self.poll.registry();
+        registry.register(&mut socket, SOCKET, Interest::READABLE)?;
+        let io = UdpIo::new(socket, local)?;
+        // The old one is about to be closed: whether it can be forgotten first does not matter.
+        let _ = registry.deregister(self.io.socket_mut());
+        self.io.replace(io);
+        self.local = local;
+        self.watches_room = false;
+        self.endpoint.handle_rebind(self.clock.now());
+        Ok(())
+    }
+
     /// What wakes this driver up from other threads.
     pub fn notifier(&self) -> Notifier {
         self.notifier.clone()

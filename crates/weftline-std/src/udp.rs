@@ -103,6 +103,13 @@ impl<S: NonBlocking> UdpIo<S> {
         &mut self.socket
     }
 
+    /// Goes on with another socket. The count goes on, too.
+    pub fn replace(&mut self, other: Self) {
+        let stats = self.stats;
+        *self = other;
+        self.stats = stats;
+    }
+
     /// What went through it.
     pub fn stats(&self) -> IoStats {
         self.stats

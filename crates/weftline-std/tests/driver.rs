@@ -14,11 +14,11 @@ use weftline::{
     ConnId, Connection, Dir, Endpoint, Event, SessionId, StreamId,
     config::{ClientConfig, EndpointConfig, ServerConfig},
     crypto::null::{NullClient, NullServer},
-    error::WriteError,
-    event::{CloseReason, ClosedBy},
+    error::{MigrateError, WriteError},
+    event::{CloseReason, ClosedBy, PathChange},
     wt::SessionRequest,
 };
-use weftline_std::{Driver, Happened, Notifier, OsEntropy, Turned, bind};
+use weftline_std::{Driver, Happened, Notifier, OsEntropy, Turned, bind, bind_any};
 
 fn driver(config: EndpointConfig) -> Driver {
     let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -299,4 +299,45 @@ fn refused_datagrams_are_lost_datagrams() {
     let id = connect(&mut driver, server.address, client_config());
     open_session(&mut driver, id);
     server.stop();
+}
+
+/// Turns until an event says that the connection has moved.
+fn until_moved(client: &mut Driver) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        while let Some((_, event)) = client.endpoint().poll_event() {
+            match event {
+                Event::PathChanged(PathChange::Moved { .. }) => return,
+                Event::PathChanged(_) | Event::Closed(_) => panic!("{event:?}"),
+                _ => {}
+            }
+        }
+        client.turn(Some(Duration::from_millis(10))).unwrap();
+    }
+    panic!("it never moved");
+}
+
+/// A client goes on from another address of its socket, then over another socket.
+#[test]
+fn clients_move() {
+    let server = EchoServer::start();
+    let endpoint = Endpoint::new(EndpointConfig::client(), Box::new(OsEntropy));
+    let mut client = Driver::new(bind_any().unwrap(), endpoint).unwrap();
+    let id = connect(&mut client, server.address, client_config());
+    // Not before the handshake is confirmed.
+    let elsewhere = Some([127, 0, 0, 2].into());
+    while let Err(error) = client.endpoint().connection(id).unwrap().migrate(elsewhere) {
+        assert_eq!(error, MigrateError::NotConfirmed);
+        client.turn(Some(Duration::from_millis(10))).unwrap();
+    }
+    until_moved(&mut client);
+    for _ in 0..3 {
+        let socket = bind("127.0.0.3:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        client.rebind(socket).unwrap();
+        assert_eq!(client.local_addr(), address);
+        until_moved(&mut client);
+    }
+    assert!(client.io_stats().sent > 0);
+    assert!(server.stop().is_empty(), "it is still open");
 }

@@ -1,14 +1,22 @@
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use weftline::{
-    ConnId, Connection as Core, Stats, StreamId, crypto::CryptoError, error, event::CloseReason,
-    h3::RequestHead, wt::SessionRequest,
+    ConnId, Connection as Core, Stats, StreamId,
+    crypto::CryptoError,
+    error,
+    event::{CloseReason, PathChange},
+    h3::RequestHead,
+    wt::SessionRequest,
 };
 
 use crate::{
     PendingResponse, RawConnection, RecvStream, SendStream, Session,
-    error::{Closed, OpenSessionError, RequestError, gone},
+    error::{Closed, MigrateError, OpenSessionError, RequestError, gone},
     incoming::{Incoming, IncomingSession},
     request::IncomingRequest,
     session::Accepted,
@@ -178,6 +186,34 @@ impl Connection {
         self.shared().wait(&changed, going).await
     }
 
+    /// Client: moves to another local address (`None`: one that the socket chooses), if the server
+    /// answers there. The socket must be able to send from that address, as one bound to no
+    /// address can.
+    ///
+    /// # Errors
+    /// When the connection may not move, nothing came back from there, or it is closed. Unless it
+    /// is closed, it goes on as before.
+    pub async fn migrate(&self, local: Option<IpAddr>) -> Result<(), MigrateError> {
+        let before = self.path_changes();
+        let asked = self.with(|core| core.migrate(local));
+        asked.ok_or_else(|| MigrateError::Closed(gone("")))??;
+        match self.path_change_after(before).await {
+            Ok(PathChange::Moved { .. }) => Ok(()),
+            Ok(PathChange::Failed { .. }) => Err(MigrateError::NoAnswer),
+            Err(reason) => Err(MigrateError::Closed(reason)),
+        }
+    }
+
+    /// Waits until the connection goes another way through the network, or finds that it cannot:
+    /// after [`Endpoint::rebind`](crate::Endpoint::rebind), or when the peer moves. Of several
+    /// changes the last is told.
+    ///
+    /// # Errors
+    /// When the connection is closed instead.
+    pub async fn path_changed(&self) -> Result<PathChange, CloseReason> {
+        self.path_change_after(self.path_changes()).await
+    }
+
     /// Names the connection within its endpoint.
     pub fn id(&self) -> ConnId {
         self.handle.id
@@ -250,6 +286,21 @@ impl Connection {
             Some(connection) => which(connection).clone(),
             None => Signal::default(),
         }
+    }
+
+    fn path_changes(&self) -> u64 {
+        let state = self.shared().lock();
+        let connection = state.connections.get(&self.id());
+        connection.map_or(0, |connection| connection.path_changes)
+    }
+
+    async fn path_change_after(&self, before: u64) -> Result<PathChange, CloseReason> {
+        let changed = self.signal(|connection| &connection.changed);
+        let change = |state: &mut State| match state.connections.get(&self.id()) {
+            Some(connection) if connection.path_changes > before => connection.path.map(Ok),
+            _ => self.reason(state).map(Err),
+        };
+        self.shared().wait(&changed, change).await
     }
 
     fn exchange(&self, id: StreamId) -> (SendStream, RecvStream) {

@@ -49,6 +49,10 @@ pub(crate) async fn drive(shared: Arc<Shared>, mut io: UdpIo<Socket>) {
 /// Whether the driver's work is over.
 fn turn(shared: &Shared, io: &mut UdpIo<Socket>, pump: &mut Pump, wakes: &mut Vec<Wake>) -> bool {
     let mut state = shared.lock();
+    if let Some(next) = state.next_io.take() {
+        io.replace(*next);
+        state.endpoint.handle_rebind(shared.now());
+    }
     pump.turn(&mut state.endpoint, io, shared.now());
     state.take_events();
     state.stats.turns += 1;

@@ -30,7 +30,6 @@ pub struct Endpoint {
 
 struct EndpointHandle {
     shared: Arc<Shared>,
-    local: SocketAddr,
 }
 
 /// What an endpoint's task did since it began.
@@ -83,20 +82,34 @@ impl Endpoint {
         config: EndpointConfig,
         entropy: Box<dyn Entropy>,
     ) -> io::Result<Self> {
-        let local = socket.local_addr()?;
-        socket.set_nonblocking(true)?;
-        let io = UdpIo::new(Socket(tokio::net::UdpSocket::from_std(socket)?), local)?;
+        let (io, local) = open(socket)?;
         let mut endpoint = Core::new(config, entropy);
         endpoint.offer_unix_origin(weftline_std::unix_time());
-        let shared = Arc::new(Shared::new(State::new(endpoint)));
+        let shared = Arc::new(Shared::new(State::new(endpoint, local)));
         Handle::current().spawn(driver::drive(shared.clone(), io));
-        let handle = Arc::new(EndpointHandle { shared, local });
+        let handle = Arc::new(EndpointHandle { shared });
         Ok(Self { handle })
     }
 
     /// The socket's own address.
     pub fn local_addr(&self) -> SocketAddr {
-        self.handle.local
+        self.handle.shared.lock().local
+    }
+
+    /// Goes on over another socket, which has another address: what a client does whose network
+    /// changed. Its connections move there, and [`Connection::path_changed`] tells how it went. A
+    /// server's clients do not find it there.
+    ///
+    /// # Errors
+    /// When the socket cannot be used; the old one stays in use then.
+    pub fn rebind(&self, socket: UdpSocket) -> io::Result<()> {
+        let (io, local) = open(socket)?;
+        let mut state = self.handle.shared.lock();
+        state.next_io = Some(Box::new(io));
+        state.local = local;
+        drop(state);
+        self.handle.shared.wake_driver();
+        Ok(())
     }
 
     /// The next connection of a client, its handshake complete. `None` when no more will come:
@@ -215,7 +228,14 @@ impl Drop for EndpointHandle {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("local", &self.handle.local)
+            .field("local", &self.local_addr())
             .finish_non_exhaustive()
     }
+}
+
+fn open(socket: UdpSocket) -> io::Result<(UdpIo<Socket>, SocketAddr)> {
+    let local = socket.local_addr()?;
+    socket.set_nonblocking(true)?;
+    let io = UdpIo::new(Socket(tokio::net::UdpSocket::from_std(socket)?), local)?;
+    Ok((io, local))
 }

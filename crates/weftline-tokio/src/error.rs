@@ -109,6 +109,20 @@ pub enum RequestError {
     Closed(CloseReason),
 }
 
+/// A connection did not move to another address.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MigrateError {
+    /// It may not.
+    #[error(transparent)]
+    Refused(#[from] error::MigrateError),
+    /// Nothing came back from there. The connection goes on as before.
+    #[error("nothing came back over the new path")]
+    NoAnswer,
+    /// The connection is gone.
+    #[error("the connection is closed (by {:?}, code {:#x}): {}", .0.by, .0.code, .0.reason)]
+    Closed(CloseReason),
+}
+
 impl Closed {
     /// The way of going that is known when even its reason was forgotten.
     pub(crate) fn connection_gone() -> Self {

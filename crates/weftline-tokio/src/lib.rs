@@ -34,7 +34,9 @@ mod stream;
 pub use admission::IncomingConnection;
 pub use connection::Connection;
 pub use endpoint::{Endpoint, EndpointStats};
-pub use error::{Closed, ConnectError, OpenSessionError, ReadError, RequestError, WriteError};
+pub use error::{
+    Closed, ConnectError, MigrateError, OpenSessionError, ReadError, RequestError, WriteError,
+};
 pub use incoming::{Incoming, IncomingSession};
 pub use raw::RawConnection;
 pub use request::{IncomingRequest, PendingResponse};
@@ -45,7 +47,7 @@ pub use bytes::Bytes;
 pub use weftline::{
     ConnId, Dir, SessionId, Stats, StreamId,
     error::DatagramError,
-    event::{CloseReason, ClosedBy, ErrorSpace, SessionClosed},
+    event::{CloseReason, ClosedBy, ErrorSpace, PathChange, SessionClosed},
     h3::{Fields, RequestHead, ResponseHead},
     wt::{Dialect, SessionRequest, SessionStats},
 };

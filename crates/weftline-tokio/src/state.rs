@@ -1,6 +1,9 @@
 //! The state under the lock: the core's endpoint, and who waits for which of its events.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+};
 
 use weftline::{
     ConnId, Connection, Endpoint, Event, SessionId, StreamId,
@@ -15,7 +18,10 @@ pub(crate) use connection::{Arrived, ConnPhase, ConnState};
 pub(crate) use session::{Arrivals, SessionPhase, SessionState};
 pub(crate) use stream::{SendEnd, StreamState};
 
+use weftline_std::UdpIo;
+
 use crate::{
+    driver::Socket,
     endpoint::EndpointStats,
     error::{Closed, H3_NO_ERROR, gone},
     shared::{Signal, Wake},
@@ -24,6 +30,9 @@ use crate::{
 pub(crate) struct State {
     pub(crate) endpoint: Endpoint,
     pub(crate) connections: HashMap<ConnId, ConnState>,
+    /// The socket to go on with, and where the socket is.
+    pub(crate) next_io: Option<Box<UdpIo<Socket>>>,
+    pub(crate) local: SocketAddr,
     /// Connections that wait for the application to accept them.
     pub(crate) accepted: VecDeque<ConnId>,
     pub(crate) arrivals: Signal,
@@ -44,9 +53,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, local: SocketAddr) -> Self {
         Self {
             endpoint,
+            next_io: None,
+            local,
             connections: HashMap::new(),
             accepted: VecDeque::new(),
             arrivals: Signal::default(),

@@ -5,14 +5,15 @@ pub mod raw;
 
 use alloc::{collections::VecDeque, string::ToString, vec::Vec};
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::{
     config::{ClientConfig, HTTP3, Limits, ServerConfig, TransportConfig},
     crypto::{CryptoError, TlsError, Version, token::TokenIssuer},
     entropy::Entropy,
     error::{
-        ConnectError, DatagramError, OpenError, ReadError, RequestError, SessionError, WriteError,
+        ConnectError, DatagramError, MigrateError, OpenError, ReadError, RequestError,
+        SessionError, WriteError,
     },
     event::{ErrorSpace, Event},
     h3::{self, Fields, RequestHead, ResponseHead},
@@ -332,6 +333,24 @@ impl Connection {
         self.wt.go_away();
     }
 
+    /// Client: tries the path from another local address (`None`: one that the socket chooses),
+    /// and moves there if the server answers. [`Event::PathChanged`] tells how it went. The
+    /// server sees another connection ID there, so that who watches both paths does not know the
+    /// connection again.
+    ///
+    /// The socket must be able to send from that address: one that is bound to no address can,
+    /// where the system supports it.
+    pub fn migrate(&mut self, local: Option<IpAddr>) -> Result<(), MigrateError> {
+        self.quic.migrate(local)
+    }
+
+    /// Goes on with other connection IDs, both ways, so that who watches the path sees another
+    /// connection. False when that cannot be now: the peer gave no other, or has not yet answered
+    /// the last time.
+    pub fn rotate_connection_ids(&mut self) -> bool {
+        self.quic.rotate_cids()
+    }
+
     /// Which end this is.
     pub fn side(&self) -> Side {
         self.quic.side()
@@ -479,6 +498,12 @@ impl Connection {
         self.settle();
     }
 
+    /// The socket was exchanged for another.
+    pub(crate) fn on_rebind(&mut self, now: Instant) {
+        self.quic.on_rebind(now);
+        self.settle();
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.wt.set_now(now);
         self.quic.handle_timeout(now);
@@ -576,6 +601,10 @@ impl Connection {
             let Some(change) = self.quic.next_change() else {
                 break;
             };
+            if let quic::Change::Path(change) = change {
+                self.events.push_back(Event::PathChanged(change));
+                continue;
+            }
             if let Err(fault) = self.h3.on_quic(change, &mut self.quic) {
                 self.quic.fail(fault);
             }

@@ -100,6 +100,27 @@ pub enum RequestError {
     Invalid(&'static str),
 }
 
+/// A connection cannot move to another address.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
+pub enum MigrateError {
+    /// Only clients move.
+    #[error("only clients move to another address")]
+    Server,
+    /// The handshake is not confirmed yet, or the connection is over.
+    #[error("the connection is not established")]
+    NotConfirmed,
+    /// The server asked its clients not to move (`disable_active_migration`).
+    #[error("the server does not allow clients to move")]
+    Forbidden,
+    /// The server gave no connection ID to use on another path: a connection that kept its ID could
+    /// be followed (RFC 9000, section 9.5).
+    #[error("the server gave no connection ID for another path")]
+    NoConnectionId,
+    /// Another path is being tried.
+    #[error("another path is being tried")]
+    Busy,
+}
+
 /// A connection cannot be started.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConnectError {

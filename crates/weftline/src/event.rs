@@ -11,6 +11,7 @@
 //!   further datagram).
 
 use alloc::{boxed::Box, string::String};
+use core::net::{IpAddr, SocketAddr};
 
 use crate::{
     h3::{RequestHead, ResponseHead},
@@ -67,8 +68,32 @@ pub enum Event {
     RawDatagrams,
     /// The peer will not take part in new requests or sessions (GOAWAY).
     GoingAway,
+    /// The connection goes another way through the network, or cannot.
+    PathChanged(PathChange),
     /// The connection is over, and every session and stream with it.
     Closed(CloseReason),
+}
+
+/// What became of a change of address (RFC 9000, section 9).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum PathChange {
+    /// The new path is validated and in use. On a client this follows
+    /// [`migrate`](crate::Connection::migrate), a new socket or the server's preferred address; on
+    /// a server the client has moved, or its NAT has given it another address.
+    Moved {
+        /// Where the peer is.
+        remote: SocketAddr,
+        /// Our own address, when it is known or was asked for.
+        local: Option<IpAddr>,
+    },
+    /// Client: nothing came back over this path. The connection stays where it was, unless the
+    /// socket is another.
+    Failed {
+        /// Where the peer should have been.
+        remote: SocketAddr,
+        /// Our own address, when it was asked for.
+        local: Option<IpAddr>,
+    },
 }
 
 /// How a server accepted a session.

@@ -150,6 +150,10 @@ pub(crate) fn peer_server(certificate: &DevCertificate) -> PeerServer {
 
 /// Like `peer_server`; with `retry`, clients have to prove their addresses (RFC 9000, section 8.1.2).
 pub(crate) fn peer_server_with(certificate: &DevCertificate, retry: bool) -> PeerServer {
+    peer_server_of(peer_server_config(certificate), retry)
+}
+
+pub(crate) fn peer_server_config(certificate: &DevCertificate) -> quinn::ServerConfig {
     let key = PrivateKeyDer::from_pem_slice(certificate.key_pem().as_bytes()).expect("a key");
     let chain = vec![CertificateDer::from(certificate.cert_der().to_vec())];
     let tls = rustls::ServerConfig::builder_with_provider(ring())
@@ -159,7 +163,10 @@ pub(crate) fn peer_server_with(certificate: &DevCertificate, retry: bool) -> Pee
     let mut tls = tls.expect("a key that fits");
     tls.alpn_protocols = vec![b"h3".to_vec()];
     let crypto = QuicServerConfig::try_from(tls).expect("cipher suites");
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    quinn::ServerConfig::with_crypto(Arc::new(crypto))
+}
+
+pub(crate) fn peer_server_of(mut config: quinn::ServerConfig, retry: bool) -> PeerServer {
     let log = Arc::new(Shown::default());
     config.validation_token.sent(1).log(log);
     let retries = Arc::new(AtomicUsize::new(0));

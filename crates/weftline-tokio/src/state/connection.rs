@@ -1,6 +1,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use weftline::{Dir, Event, SessionId, StreamId, event::CloseReason, h3::RequestHead};
+use weftline::{
+    Dir, Event, SessionId, StreamId,
+    event::{CloseReason, PathChange},
+    h3::RequestHead,
+};
 
 use super::{Arrivals, SendEnd, SessionPhase, SessionState, StreamState};
 use crate::shared::{Signal, Wake};
@@ -9,10 +13,13 @@ use crate::shared::{Signal, Wake};
 pub(crate) struct ConnState {
     pub(crate) phase: ConnPhase,
     pub(crate) is_going_away: bool,
+    /// The last change of the path, and how many there were.
+    pub(crate) path: Option<PathChange>,
+    pub(crate) path_changes: u64,
     /// Sessions and requests of the peer that wait for the application to accept them.
     pub(crate) incoming: VecDeque<Arrived>,
     pub(crate) arrivals: Signal,
-    /// `phase` or `is_going_away` changed.
+    /// `phase`, `is_going_away` or `path` changed.
     pub(crate) changed: Signal,
     /// Streams can be opened again, or never.
     pub(crate) stream_room: Signal,
@@ -45,6 +52,8 @@ impl ConnState {
         Self {
             phase,
             is_going_away: false,
+            path: None,
+            path_changes: 0,
             incoming: VecDeque::new(),
             arrivals: Signal::default(),
             changed: Signal::default(),
@@ -127,6 +136,11 @@ impl ConnState {
                 wakes.push(Wake::All(self.changed.clone()));
                 // Those who wait to send a request wait in vain.
                 wakes.push(Wake::All(self.stream_room.clone()));
+            }
+            Event::PathChanged(change) => {
+                self.path = Some(change);
+                self.path_changes += 1;
+                wakes.push(Wake::All(self.changed.clone()));
             }
             Event::Closed(reason) => self.on_closed(reason, wakes),
             event => self.on_stream_event(event, wakes),

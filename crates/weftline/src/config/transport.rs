@@ -1,7 +1,10 @@
 //! Settings of the QUIC transport that are not bounds.
 
 use alloc::{vec, vec::Vec};
-use core::time::Duration;
+use core::{
+    net::{SocketAddrV4, SocketAddrV6},
+    time::Duration,
+};
 
 use crate::crypto::Version;
 
@@ -26,6 +29,19 @@ pub struct TransportConfig {
     /// `datagram_size` turns discovery off; paths that stop carrying large datagrams are noticed
     /// all the same, and get 1200 bytes.
     pub datagram_size_max: u16,
+    /// Server: take nothing from clients that change their address, and ask them not to
+    /// (`disable_active_migration`). It also ends the connections of clients behind a NAT that
+    /// forgets them. [`Self::preferred_ipv4`] and [`Self::preferred_ipv6`] are exempt.
+    pub disable_active_migration: bool,
+    /// Server: the address at which clients over IPv4 should go on after the handshake (RFC 9000,
+    /// section 9.6). Datagrams to there must come to the same endpoint, with
+    /// [`RecvMeta::to`](crate::RecvMeta::to) telling them apart.
+    pub preferred_ipv4: Option<SocketAddrV4>,
+    /// The same for clients over IPv6.
+    pub preferred_ipv6: Option<SocketAddrV6>,
+    /// Client: move to the address that a server prefers, if it is of the same family and no
+    /// nearer than the one in use: no server on the Internet sends us to our own network.
+    pub use_preferred_address: bool,
     /// Receive DATAGRAM frames (RFC 9221). WebTransport needs them.
     pub datagrams: bool,
     /// The versions of QUIC to speak, best first. A client begins with the first and goes over to
@@ -42,6 +58,10 @@ impl Default for TransportConfig {
             initial_rtt: Duration::from_millis(333),
             datagram_size: 1200,
             datagram_size_max: 1452,
+            disable_active_migration: false,
+            preferred_ipv4: None,
+            preferred_ipv6: None,
+            use_preferred_address: true,
             datagrams: true,
             versions: vec![Version::V1, Version::V2],
         }

@@ -179,6 +179,7 @@ fn event(change: Change) -> Option<Event> {
             StreamChange::Available(dir) => Event::StreamsAvailable(dir),
             StreamChange::Received(_) | StreamChange::Closed { .. } => return None,
         },
+        Change::Path(change) => Event::PathChanged(change),
         Change::Closed(reason) => Event::Closed(reason),
         // Datagrams stay in their queue until they are taken.
         Change::Confirmed | Change::Datagram(_) => return None,

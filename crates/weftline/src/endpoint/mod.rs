@@ -383,6 +383,21 @@ impl Endpoint {
         }
     }
 
+    /// The socket was exchanged for another, at another address: the connections of this side move
+    /// there at once, and [`Event::PathChanged`] tells how it went. Clients of this endpoint lose
+    /// it; only [`TransportConfig::preferred_ipv4`](crate::config::TransportConfig::preferred_ipv4)
+    /// moves them.
+    pub fn handle_rebind(&mut self, now: Instant) {
+        self.advance(now);
+        let ids: Vec<ConnId> = self.connections().collect();
+        for id in ids {
+            let now = self.now;
+            if let Some(connection) = self.connection(id) {
+                connection.on_rebind(now);
+            }
+        }
+    }
+
     /// Takes no new connections from now on: their first packets are refused with
     /// CONNECTION_REFUSED.
     pub fn stop_accepting(&mut self) {

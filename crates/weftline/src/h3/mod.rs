@@ -231,6 +231,8 @@ impl Layer {
                 self.streams.clear();
                 self.changes.push_back(Change::Closed(reason));
             }
+            // The connection tells by itself.
+            quic::Change::Path(_) => {}
         }
         Ok(())
     }

@@ -130,6 +130,7 @@ impl App {
                 assert_ne!(Some(id.initiator()), self.side);
             }
             Event::Datagrams(session) => self.assert_told(*session, &[Told::Open]),
+            Event::PathChanged(change) => panic!("nobody moves, but {change:?}"),
             Event::Readable(id) => {
                 let stream = self.stream(*id, event);
                 assert!(

@@ -8,12 +8,14 @@ use crate::{
 };
 
 /// Connection IDs that the peer may send to. Their number never exceeds what the peer said it
-/// holds, nor [`MAX_ISSUED`].
+/// holds, nor [`MAX_ISSUED`], but for those that it is asked to retire.
 #[derive(Debug)]
 pub(crate) struct LocalCids {
     active: Vec<Issued>,
     next_sequence: u64,
     limit: usize,
+    /// The peer is asked to retire the IDs below.
+    retire_prior_to: u64,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -37,6 +39,7 @@ impl LocalCids {
             active,
             next_sequence: 1,
             limit: 1,
+            retire_prior_to: 0,
         }
     }
 
@@ -46,8 +49,31 @@ impl LocalCids {
     }
 
     /// Whether the peer should be given another ID.
-    pub(crate) const fn wants_more(&self) -> bool {
-        self.active.len() < self.limit
+    pub(crate) fn wants_more(&self) -> bool {
+        let floor = self.retire_prior_to;
+        let wanted = self.active.iter().filter(|i| i.sequence >= floor);
+        wanted.count() < self.limit
+    }
+
+    /// Whether the peer has retired all that it was asked to.
+    pub(crate) fn can_rotate(&self) -> bool {
+        let floor = self.retire_prior_to;
+        self.limit > 1 && self.active.iter().all(|i| i.sequence >= floor)
+    }
+
+    /// The peer is to retire all IDs that it has, and gets others.
+    pub(crate) const fn rotate(&mut self) {
+        self.retire_prior_to = self.next_sequence;
+    }
+
+    pub(crate) const fn retire_prior_to(&self) -> u64 {
+        self.retire_prior_to
+    }
+
+    /// Adds the ID that goes with our preferred address; it has sequence number 1.
+    pub(crate) fn issue_preferred(&mut self, cid: Cid) {
+        self.issue(cid);
+        self.mark(1, false);
     }
 
     /// Adds an ID to give to the peer.

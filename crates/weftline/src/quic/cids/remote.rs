@@ -12,9 +12,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct RemoteCids {
     current: Known,
+    /// That of the path beside the active one, when it has its own.
+    other: Option<Known>,
     /// Not used yet, in no order.
     spare: Vec<Known>,
     retire_prior_to: u64,
+    /// The highest number of an ID that was ever used.
+    floor: u64,
     /// Retired IDs whose RETIRE_CONNECTION_ID frame is not acknowledged.
     retiring: VecDeque<Retiring>,
     max_active: usize,
@@ -44,8 +48,10 @@ impl RemoteCids {
                 cid: handshake,
                 token: None,
             },
+            other: None,
             spare: Vec::new(),
             retire_prior_to: 0,
+            floor: 0,
             retiring: VecDeque::new(),
             max_active,
             max_retiring,
@@ -57,10 +63,15 @@ impl RemoteCids {
         self.current.cid
     }
 
-    /// The token that a stateless reset of the peer's would carry now. Those of unused and retired
+    /// Where packets on the path beside the active one go; `None` when it has no ID of its own.
+    pub(crate) fn other(&self) -> Option<Cid> {
+        self.other.map(|known| known.cid)
+    }
+
+    /// The tokens that a stateless reset of the peer's would carry now. Those of unused and retired
     /// IDs do not count (RFC 9000, section 10.3.1).
-    pub(crate) const fn reset_token(&self) -> Option<ResetToken> {
-        self.current.token
+    pub(crate) fn reset_tokens(&self) -> [Option<ResetToken>; 2] {
+        [self.current.token, self.other.and_then(|known| known.token)]
     }
 
     /// The peer chose its ID: in its first packet, or in a Retry.
@@ -94,7 +105,7 @@ impl RemoteCids {
         if self.is_known(&new)? {
             return Ok(());
         }
-        if sequence < self.retire_prior_to.max(self.current.sequence) {
+        if sequence < self.retire_prior_to || sequence <= self.floor {
             self.retire(sequence)?;
         } else {
             self.spare.push(new);
@@ -103,7 +114,8 @@ impl RemoteCids {
             self.retire_prior_to = retire_prior_to;
             self.retire_below(retire_prior_to)?;
         }
-        if self.spare.len() >= self.max_active {
+        let used = usize::from(self.other.is_some());
+        if self.spare.len() + used >= self.max_active {
             return Err(Fault::transport(
                 TransportCode::ConnectionIdLimitError,
                 "more connection IDs than active_connection_id_limit",
@@ -112,21 +124,50 @@ impl RemoteCids {
         Ok(())
     }
 
-    /// Takes an unused ID and retires the one in use; false when there is none to take. The caller
-    /// compares [`current`](Self::current) and [`reset_token`](Self::reset_token) before and
-    /// after.
-    pub(crate) fn rotate(&mut self) -> Result<bool, Fault> {
-        let next = self
-            .spare
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, k)| k.sequence);
-        let Some((at, _)) = next else {
-            return Ok(false);
+    /// Takes an unused ID and retires the one in use; false when there is none to take, or too many
+    /// retirements are under way. Here and below, the caller compares
+    /// [`reset_tokens`](Self::reset_tokens) before and after.
+    pub(crate) fn renew(&mut self) -> bool {
+        let Some(next) = self.take_fresh() else {
+            return false;
         };
-        let old = core::mem::replace(&mut self.current, self.spare.swap_remove(at));
-        self.retire(old.sequence)?;
-        Ok(true)
+        let old = core::mem::replace(&mut self.current, next);
+        self.retire_used(old);
+        true
+    }
+
+    /// Takes an unused ID for another path; false as for [`renew`](Self::renew).
+    pub(crate) fn reserve(&mut self) -> bool {
+        let Some(next) = self.take_fresh() else {
+            return false;
+        };
+        self.drop_other();
+        self.other = Some(next);
+        true
+    }
+
+    /// Takes an unused ID, and keeps the one in use for another path; false as for
+    /// [`renew`](Self::renew).
+    pub(crate) fn set_aside(&mut self) -> bool {
+        let reserved = self.reserve();
+        if reserved {
+            self.swap();
+        }
+        reserved
+    }
+
+    /// The other path becomes the active one, and the reverse.
+    pub(crate) fn swap(&mut self) {
+        if let Some(other) = &mut self.other {
+            core::mem::swap(&mut self.current, other);
+        }
+    }
+
+    /// There is no other path any more. Its ID was seen there, and is not used elsewhere.
+    pub(crate) fn drop_other(&mut self) {
+        if let Some(old) = self.other.take() {
+            self.retire_used(old);
+        }
     }
 
     /// Retirements that are not acknowledged.
@@ -166,10 +207,43 @@ impl RemoteCids {
             let old = self.spare.swap_remove(at);
             self.retire(old.sequence)?;
         }
-        if self.current.sequence < floor {
-            self.rotate()?;
+        if let Some(old) = self.other.take_if(|k| k.sequence < floor) {
+            self.other = self.take_spare();
+            self.retire(old.sequence)?;
+        }
+        if self.current.sequence < floor
+            && let Some(next) = self.take_spare().or_else(|| self.other.take())
+        {
+            let old = core::mem::replace(&mut self.current, next);
+            self.retire(old.sequence)?;
         }
         Ok(())
+    }
+
+    /// An unused ID, when as many retirements may follow as one path after the other causes.
+    fn take_fresh(&mut self) -> Option<Known> {
+        if self.retiring.len() + RETIREMENTS_KEPT > self.max_retiring {
+            return None;
+        }
+        self.take_spare()
+    }
+
+    fn take_spare(&mut self) -> Option<Known> {
+        let spares = self.spare.iter().enumerate();
+        let (at, _) = spares.min_by_key(|(_, known)| known.sequence)?;
+        let next = self.spare.swap_remove(at);
+        self.floor = self.floor.max(next.sequence);
+        Some(next)
+    }
+
+    /// Retires an ID because this side has done with it, which is no fault of the peer's.
+    fn retire_used(&mut self, old: Known) {
+        if self.retiring.iter().all(|r| r.sequence != old.sequence) {
+            self.retiring.push_back(Retiring {
+                sequence: old.sequence,
+                unsent: true,
+            });
+        }
     }
 
     fn retire(&mut self, sequence: u64) -> Result<(), Fault> {
@@ -192,7 +266,8 @@ impl RemoteCids {
     /// Whether the ID is held already. The same number with another ID, or the reverse, is a
     /// violation (RFC 9000, section 19.15).
     fn is_known(&self, new: &Known) -> Result<bool, Fault> {
-        for known in self.spare.iter().chain([&self.current]) {
+        let used = [Some(&self.current), self.other.as_ref()];
+        for known in self.spare.iter().chain(used.into_iter().flatten()) {
             if known == new {
                 return Ok(true);
             }
@@ -204,6 +279,9 @@ impl RemoteCids {
         Ok(false)
     }
 }
+
+/// Retirements that may follow when an ID is taken: of itself, and of those of two paths.
+const RETIREMENTS_KEPT: usize = 3;
 
 const fn violation(reason: &'static str) -> Fault {
     Fault::transport(TransportCode::ProtocolViolation, reason)

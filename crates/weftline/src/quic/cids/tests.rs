@@ -85,7 +85,7 @@ fn retire_prior_to_moves_on() {
     cids.on_new(1, 0, cid(1), token(1)).unwrap();
     cids.on_new(2, 1, cid(2), token(2)).unwrap();
     assert_eq!(cids.current(), cid(1));
-    assert_eq!(cids.reset_token(), Some(token(1)));
+    assert_eq!(cids.reset_tokens(), [Some(token(1)), None]);
     assert_eq!(retirements(&mut cids), [0]);
     // Lost, sent again, acknowledged.
     cids.on_retirement_lost(0);
@@ -168,10 +168,10 @@ fn retirements_without_acknowledgement_are_bounded() {
 #[test]
 fn rotation_uses_the_oldest_unused() {
     let mut cids = remote();
-    assert_eq!(cids.rotate(), Ok(false));
+    assert!(!cids.renew());
     cids.on_new(2, 0, cid(2), token(2)).unwrap();
     cids.on_new(1, 0, cid(1), token(1)).unwrap();
-    assert_eq!(cids.rotate(), Ok(true));
+    assert!(cids.renew());
     assert_eq!(cids.current(), cid(1));
     assert_eq!(retirements(&mut cids), [0]);
     // What it retired does not come back.
@@ -179,4 +179,94 @@ fn rotation_uses_the_oldest_unused() {
     cids.on_new(0, 0, cid(0), token(0)).unwrap();
     assert_eq!(cids.current(), cid(1));
     assert_eq!(retirements(&mut cids), [0]);
+}
+
+#[test]
+fn each_path_has_its_own() {
+    let mut cids = remote();
+    assert!(!cids.reserve(), "there is none");
+    for n in 1..4 {
+        cids.on_new(n.into(), 0, cid(n), token(n)).unwrap();
+    }
+    assert!(cids.reserve());
+    assert_eq!((cids.current(), cids.other()), (cid(0), Some(cid(1))));
+    assert_eq!(cids.reset_tokens(), [None, Some(token(1))]);
+    // A trial that failed: the ID was seen there.
+    cids.drop_other();
+    assert_eq!(retirements(&mut cids), [1]);
+    // One that succeeded.
+    assert!(cids.reserve());
+    cids.swap();
+    assert_eq!((cids.current(), cids.other()), (cid(2), Some(cid(0))));
+    cids.drop_other();
+    assert_eq!(retirements(&mut cids), [0]);
+    // A peer that moved, and came back.
+    assert!(cids.set_aside());
+    assert_eq!((cids.current(), cids.other()), (cid(3), Some(cid(2))));
+    cids.swap();
+    cids.drop_other();
+    assert_eq!((cids.current(), cids.other()), (cid(2), None));
+    assert_eq!(retirements(&mut cids), [3]);
+    assert!(!cids.set_aside() && !cids.renew());
+    // What was used never comes back.
+    cids.on_new(3, 0, cid(3), token(3)).unwrap();
+    assert!(!cids.renew());
+}
+
+#[test]
+fn the_peer_takes_those_in_use() {
+    for spares in 2..=3 {
+        let mut cids = remote();
+        for n in 1..=spares {
+            cids.on_new(n.into(), 0, cid(n), token(n)).unwrap();
+        }
+        assert!(cids.reserve());
+        cids.on_new(4, 2, cid(4), token(4)).unwrap();
+        // The other path's turn comes first; the rest follows when there is enough.
+        assert_eq!(
+            (cids.current(), cids.other()),
+            match spares {
+                2 => (cid(4), Some(cid(2))),
+                _ => (cid(3), Some(cid(2))),
+            }
+        );
+        assert_eq!(retirements(&mut cids), [1, 0]);
+    }
+    let mut cids = remote();
+    cids.on_new(1, 0, cid(1), token(1)).unwrap();
+    assert!(cids.reserve());
+    cids.on_new(2, 2, cid(2), token(2)).unwrap();
+    assert_eq!((cids.current(), cids.other()), (cid(2), None));
+}
+
+#[test]
+fn our_own_retirements_are_no_fault() {
+    let mut cids = remote();
+    for n in 1..100 {
+        cids.on_new(n.into(), 0, cid(n), token(n)).unwrap();
+        if !cids.renew() {
+            return assert!(cids.retiring() <= 12);
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn all_of_ours_are_exchanged() {
+    let mut cids = LocalCids::new(cid(0));
+    assert!(!cids.can_rotate());
+    cids.set_peer_limit(2);
+    cids.issue(cid(1));
+    cids.rotate();
+    assert_eq!(cids.retire_prior_to(), 2);
+    let mut n = 2;
+    while cids.wants_more() {
+        cids.issue(cid(n));
+        n += 1;
+    }
+    assert_eq!(cids.iter().count(), 4, "the old are still good");
+    assert!(!cids.can_rotate());
+    cids.on_retire(0, &cid(2)).unwrap();
+    cids.on_retire(1, &cid(2)).unwrap();
+    assert!(cids.can_rotate() && !cids.wants_more());
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     time::Instant,
     wire::{
-        NoRoom, Writer,
+        Cid, NoRoom, Writer,
         frame::{Frame, NewConnectionId, PathChallenge, PathResponse, RetireConnectionId},
     },
 };
@@ -26,7 +26,7 @@ pub(super) enum Fill {
     /// To find out whether the path carries a datagram of this size.
     MtuProbe,
     /// To prove a path that is not the active one.
-    PathProbe(ProbeFrame),
+    PathProbe { frame: ProbeFrame, to: Cid },
     /// CONNECTION_CLOSE.
     Close,
 }
@@ -85,7 +85,7 @@ impl Connection {
                     sent.push(SentFrame::Ping);
                 }
             }
-            Fill::PathProbe(frame) => {
+            Fill::PathProbe { frame, .. } => {
                 content.expand = true;
                 write_path_probe(frame, w, &mut sent);
             }
@@ -183,7 +183,7 @@ impl Connection {
         while let Some((sequence, cid)) = self.local_cids.unsent() {
             let frame = NewConnectionId {
                 sequence,
-                retire_prior_to: 0,
+                retire_prior_to: self.local_cids.retire_prior_to(),
                 cid,
                 reset_token: self.reset_token(&cid),
             };

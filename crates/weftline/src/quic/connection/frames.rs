@@ -101,7 +101,7 @@ impl Connection {
                 Ok(())
             }
             Frame::PathResponse(f) => {
-                self.paths.on_response(f.data);
+                self.on_path_response(now, f.data);
                 Ok(())
             }
             Frame::ConnectionClose(close) => {

@@ -20,7 +20,7 @@ use crate::{
     wire::{
         Cid, ResetToken, Side,
         packet::Retry,
-        params::{TransportParameters, VersionInformation, grease_id},
+        params::{PreferredAddress, TransportParameters, VersionInformation, grease_id},
     },
 };
 
@@ -85,6 +85,7 @@ pub(super) struct ServerParams {
     /// The connection ID of the Retry packet that the client followed.
     pub(super) retry: Option<Cid>,
     pub(super) reset_token: ResetToken,
+    pub(super) preferred: Option<PreferredAddress>,
 }
 
 /// Our transport parameters, encoded.
@@ -100,7 +101,9 @@ pub(super) fn local_params(
     let params = TransportParameters {
         original_destination_connection_id: server.as_ref().map(|server| server.original),
         retry_source_connection_id: server.as_ref().and_then(|server| server.retry),
-        stateless_reset_token: server.map(|server| server.reset_token),
+        stateless_reset_token: server.as_ref().map(|server| server.reset_token),
+        preferred_address: server.and_then(|server| server.preferred),
+        disable_active_migration: config.disable_active_migration,
         max_idle_timeout_ms: u64::try_from(config.idle_timeout.as_millis()).unwrap_or(0),
         initial_max_data: streams.max_data,
         initial_max_stream_data_bidi_local: streams.bidi_local,
@@ -280,7 +283,7 @@ impl Connection {
             self.routes.push_back(Route::AddResetToken(token));
         }
         if let Some(address) = &params.preferred_address {
-            // We do not move there, but the ID is ours to use.
+            // Whether we move there or not, the ID is ours to use.
             self.on_new_cid(1, 0, address.cid, address.reset_token)?;
         }
         Ok(())
@@ -298,6 +301,7 @@ impl Connection {
             phases.on_confirmed();
         }
         self.changes.push_back(Change::Confirmed);
+        self.try_preferred_address();
     }
 
     /// Throws the keys of a space away, and all that waits there.

@@ -49,7 +49,7 @@ use crate::{
         ClientProvider, Provider, ServerProvider, Session, TlsError, Version, token::TokenIssuer,
     },
     entropy::Entropy,
-    event::CloseReason,
+    event::{CloseReason, PathChange},
     probe::ProbeFactory,
     time::Instant,
     wire::{Cid, ResetToken, Side},
@@ -82,6 +82,8 @@ pub(crate) struct Connection {
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
+    /// Where the layer above knows the peer to be.
+    told_route: Option<path::Route>,
     /// The peer's connection ID for us in its latest packet.
     used_cid: Cid,
     /// An ack-eliciting packet was sent since the last packet was received.
@@ -115,6 +117,8 @@ pub(crate) enum Change {
     Datagram(Bytes),
     /// The connection is over. Comes exactly once, and last.
     Closed(CloseReason),
+    /// The connection, or the peer, moved or tried to.
+    Path(PathChange),
 }
 
 /// What a connection tells the endpoint about the datagrams that belong to it.
@@ -287,10 +291,13 @@ impl Connection {
         let mut random = Random::new(provider.clone(), setup.entropy);
         let local_cid = random.cid();
         let streams = Streams::new(Side::Server, setup.limits);
+        let token_of = |cid: &Cid| reset_token(&*provider, &setup.reset_key, cid);
+        let preferred = paths::preferred(setup.transport, || random.cid(), token_of);
         let server = handshake::ServerParams {
             original: first.original,
             retry: first.retry,
-            reset_token: reset_token(&*provider, &setup.reset_key, &local_cid),
+            reset_token: token_of(&local_cid),
+            preferred,
         };
         let params = handshake::local_params(
             setup.transport,
@@ -321,6 +328,10 @@ impl Connection {
         );
         if first.is_validated {
             connection.paths.set_validated();
+        }
+        if let Some(preferred) = preferred {
+            connection.local_cids.issue_preferred(preferred.cid);
+            connection.routes.push_back(Route::AddCid(preferred.cid));
         }
         connection.start_probe(&setup, first.original, told.as_deref());
         Ok(connection)
@@ -382,7 +393,7 @@ impl Connection {
             recovery,
             streams,
             datagrams: Datagrams::new(&limits),
-            paths: Paths::new(route, side == Side::Client, mtu, limits.path_responses),
+            paths: Paths::new(side, route, mtu, limits.path_responses),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),
@@ -390,6 +401,7 @@ impl Connection {
                 limits.pending_retirements,
             ),
             timers: Timers::default(),
+            told_route: Some(route),
             used_cid: original_cid,
             sent_since_heard: false,
             has_new_keys: false,
@@ -464,15 +476,22 @@ impl Connection {
         reset_token(&*self.provider, &self.reset_key, cid)
     }
 
-    /// Does `change` to the peer's IDs, and keeps the endpoint informed of the token in use.
+    /// Does `change` to the peer's IDs, and keeps the endpoint informed of the tokens in use.
     fn change_remote_cids<T>(&mut self, change: impl FnOnce(&mut RemoteCids) -> T) -> T {
-        let before = self.remote_cids.reset_token();
+        let before = self.remote_cids.reset_tokens();
         let result = change(&mut self.remote_cids);
-        let after = self.remote_cids.reset_token();
-        if before != after {
-            self.routes.extend(before.map(Route::RemoveResetToken));
-            self.routes.extend(after.map(Route::AddResetToken));
-        }
+        let after = self.remote_cids.reset_tokens();
+        let gone = before
+            .iter()
+            .flatten()
+            .filter(|t| !after.contains(&Some(**t)));
+        let new = after
+            .iter()
+            .flatten()
+            .filter(|t| !before.contains(&Some(**t)));
+        self.routes
+            .extend(gone.copied().map(Route::RemoveResetToken));
+        self.routes.extend(new.copied().map(Route::AddResetToken));
         result
     }
 
@@ -482,8 +501,8 @@ impl Connection {
         let handshake = (self.side == Side::Server).then_some(self.handshake.original_cid);
         let cids = self.local_cids.iter().chain(handshake);
         self.routes.extend(cids.map(Route::RemoveCid));
-        let token = self.remote_cids.reset_token();
-        self.routes.extend(token.map(Route::RemoveResetToken));
+        let tokens = self.remote_cids.reset_tokens().into_iter().flatten();
+        self.routes.extend(tokens.map(Route::RemoveResetToken));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     },
     time::Instant,
     wire::{
-        NoRoom, Side, Writer,
+        Cid, NoRoom, Side, Writer,
         packet::{HeaderLayout, LongHeader, LongKind, ShortHeader, TruncatedNumber},
     },
 };
@@ -115,7 +115,11 @@ impl Connection {
             self.recovery.maybe_skip_packet_number(|| random.u64());
         }
         let number = self.recovery.next_packet_number(id);
-        let Ok(layout) = self.write_header(now, id, number, &mut w)? else {
+        let to = match fill {
+            Fill::PathProbe { to, .. } => to,
+            _ => self.remote_cids.current(),
+        };
+        let Ok(layout) = self.write_header(now, id, number, to, &mut w)? else {
             return Ok(());
         };
         let before = w.position();
@@ -145,10 +149,10 @@ impl Connection {
         now: Instant,
         id: SpaceId,
         number: u64,
+        destination: Cid,
         w: &mut Writer<'_>,
     ) -> Result<Result<HeaderLayout, NoRoom>, Fault> {
         let number = TruncatedNumber::new(number, self.recovery.largest_acked(id));
-        let destination = self.remote_cids.current();
         let kind = match id {
             SpaceId::Initial => LongKind::Initial {
                 token: &self.handshake.token,

@@ -13,7 +13,7 @@ use crate::{
     error::{Fault, TransportCode},
     event::ClosedBy,
     probe::DropTrigger,
-    quic::{cids::RemoteCids, path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
+    quic::{path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
     time::Instant,
     udp::{Ecn, RecvMeta},
     wire::{
@@ -60,7 +60,7 @@ impl Connection {
             return;
         }
         self.stats.bytes_received += datagram.len() as u64;
-        self.paths.on_datagram(route, datagram.len());
+        self.paths.on_datagram(&route, datagram.len());
         match self.phase {
             Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
             Phase::Closing => return self.on_datagram_while_closing(),
@@ -78,6 +78,7 @@ impl Connection {
         }
         self.open_held(now);
         self.update_amplification();
+        self.report_path();
         self.observe();
     }
 
@@ -88,13 +89,6 @@ impl Connection {
         if self.phase.is_open() {
             self.vanish(ClosedBy::Reset, "the peer lost the connection's state");
         }
-    }
-
-    /// Whether datagrams from this address are taken. A server's peer may move once the handshake
-    /// is confirmed, a client's never does (RFC 9000, section 9).
-    fn takes_from(&self, route: &path::Route) -> bool {
-        let may_move = self.side == Side::Server && self.phase == Phase::Confirmed;
-        may_move || self.paths.is_active(route.remote)
     }
 
     /// Takes the packets of a datagram; true when one of them opened.
@@ -344,43 +338,10 @@ impl Connection {
             self.paths.set_validated();
             self.discard(now, SpaceId::Initial);
         }
-        if id == SpaceId::Data && is_newest {
-            if !seen.is_probing && !self.paths.is_active(arrival.route.remote) {
-                self.on_peer_moved(now, arrival, packet)?;
-            }
-            self.used_cid = packet.destination;
+        if id == SpaceId::Data && is_newest && self.side == Side::Server {
+            self.follow_peer(now, arrival, packet, seen.is_probing)?;
         }
         self.drive_handshake(now)
-    }
-
-    /// The peer sends from a new address (RFC 9000, section 9.3).
-    fn on_peer_moved(
-        &mut self,
-        now: Instant,
-        arrival: &Arrival,
-        packet: &OpenedPacket,
-    ) -> Result<(), Fault> {
-        let challenges = [self.random.bytes(), self.random.bytes()];
-        // As long as it takes on a path that nothing is known of (RFC 9000, section 8.2.4).
-        let unknown = self.config.initial_rtt.saturating_mul(3);
-        let patience = self.recovery.pto(SpaceId::Data).max(unknown);
-        let change = self.paths.migrate(
-            now,
-            arrival.route,
-            arrival.len,
-            challenges,
-            patience.saturating_mul(3),
-        );
-        if change != path::Change::Port {
-            self.recovery.on_path_change(now);
-            self.on_mtu_change();
-        }
-        // A peer that took a new ID does not want to be recognised by ours (RFC 9000, section
-        // 9.5).
-        if packet.destination != self.used_cid {
-            self.change_remote_cids(RemoteCids::rotate)?;
-        }
-        Ok(())
     }
 
     fn on_failed_open(&mut self) -> Result<(), Fault> {
@@ -393,13 +354,13 @@ impl Connection {
     /// Whether a datagram ends in the token of a stateless reset (RFC 9000, section 10.3). It is
     /// one if no packet in it opens.
     fn is_stateless_reset(&self, datagram: &[u8]) -> bool {
-        let Some(token) = self.remote_cids.reset_token() else {
-            return false;
-        };
         let Some((_, tail)) = datagram.split_last_chunk::<16>() else {
             return false;
         };
-        datagram.len() >= RESET_MIN && self.provider.secrets_equal(tail, &token.0)
+        let tokens = self.remote_cids.reset_tokens();
+        let mut tokens = tokens.iter().flatten();
+        datagram.len() >= RESET_MIN
+            && tokens.any(|token| self.provider.secrets_equal(tail, &token.0))
     }
 
     pub(super) fn three_ptos_from(&self, now: Instant) -> Instant {

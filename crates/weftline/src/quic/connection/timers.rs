@@ -3,12 +3,7 @@
 use core::time::Duration;
 
 use super::{Connection, phase::Phase};
-use crate::{
-    crypto::phase::KeyPhases,
-    event::ClosedBy,
-    quic::{path, recovery::SpaceId},
-    time::Instant,
-};
+use crate::{crypto::phase::KeyPhases, event::ClosedBy, quic::recovery::SpaceId, time::Instant};
 
 /// The timers that belong to no part of their own: one deadline for each kind.
 #[derive(Debug, Default)]
@@ -110,6 +105,7 @@ impl Connection {
         self.timers.take_expired(TimerId::Pacing, now);
         self.on_recovery_timeout(now);
         self.on_path_timeout(now);
+        self.report_path();
         if let Some(phases) = self.space_mut(SpaceId::Data).keys.phases_mut() {
             phases.handle_timeout(now);
         }
@@ -139,7 +135,7 @@ impl Connection {
         .min()
     }
 
-    fn on_silence(&mut self, reason: &str) {
+    pub(super) fn on_silence(&mut self, reason: &str) {
         self.vanish(ClosedBy::Timeout, reason);
     }
 
@@ -152,19 +148,6 @@ impl Connection {
                 self.repeat_oldest(id);
             }
         }
-    }
-
-    fn on_path_timeout(&mut self, now: Instant) {
-        match self.paths.handle_timeout(now) {
-            path::Expiry::None => {}
-            path::Expiry::Reverted => {
-                self.recovery.on_path_change(now);
-                self.on_mtu_change();
-            }
-            // RFC 9000, section 9.3.2.
-            path::Expiry::NoPath => self.on_silence("the peer is at no address that we know"),
-        }
-        self.update_amplification();
     }
 
     /// Restarts the idle timer: a packet was received, or the first that elicits an answer since

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     error::Fault,
-    quic::{path, recovery::SpaceId},
+    quic::{
+        path::{self, Place},
+        recovery::SpaceId,
+    },
     time::Instant,
     udp::{Ecn, Transmit},
     wire::Side,
@@ -110,7 +113,7 @@ impl Connection {
         if drafts.must_expand(self.side) {
             Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
         }
-        let path = self.recovery.active().id();
+        let path = self.paths.id();
         let dispatch = Dispatch {
             ect,
             ..Dispatch::plain(path)
@@ -171,7 +174,7 @@ impl Connection {
     /// only while Initial packets, which must be padded, may have to go there.
     fn path_budget(&self) -> usize {
         let budget = self.paths.budget();
-        if self.paths.is_validated() {
+        if !self.paths.is_limited() {
             return budget;
         }
         if budget < self.min_budget() {
@@ -224,7 +227,7 @@ impl Connection {
         Self::pad(&mut drafts, datagram, size.into());
         let dispatch = Dispatch {
             mtu_probe: true,
-            ..Dispatch::plain(self.recovery.active().id())
+            ..Dispatch::plain(self.paths.id())
         };
         self.seal(now, &drafts, datagram, dispatch)?;
         self.paths.mtu().on_probe_sent(size);
@@ -250,19 +253,32 @@ impl Connection {
         let Some(probe) = self.paths.take_probe(now, pto) else {
             return Ok(None);
         };
+        let Some(to) = self.probe_cid(probe.place) else {
+            self.abandon_trial(now);
+            return Ok(None);
+        };
         let max = probe.budget.min(MIN_DATAGRAM);
         let Some(datagram) = out.get_mut(..max) else {
             return Ok(None);
         };
         let mut drafts = Drafts::default();
-        let fill = Fill::PathProbe(probe.frame);
+        let fill = Fill::PathProbe {
+            frame: probe.frame,
+            to,
+        };
         self.draft(now, SpaceId::Data, fill, &mut drafts, datagram)?;
         if drafts.len == 0 {
             return Ok(None);
         }
         Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
-        let dispatch = Dispatch::plain(self.recovery.active().id());
-        self.seal(now, &drafts, datagram, dispatch)?;
+        let path = match probe.place {
+            Place::Active => Some(self.paths.id()),
+            Place::Other => self.paths.other_id(),
+            Place::Elsewhere => None,
+        };
+        let path = path.unwrap_or_else(|| self.paths.unused_id());
+        self.seal(now, &drafts, datagram, Dispatch::plain(path))?;
+        self.paths.on_probe_sent(probe.place, drafts.len);
         self.stats.bytes_sent += drafts.len as u64;
         Ok(Some(self.transmit_to(probe.route, drafts.len, None, false)))
     }
@@ -288,7 +304,7 @@ impl Connection {
         if drafts.must_expand(self.side) {
             Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
         }
-        let dispatch = Dispatch::plain(self.recovery.active().id());
+        let dispatch = Dispatch::plain(self.paths.id());
         self.seal(now, &drafts, datagram, dispatch).ok()?;
         self.on_datagram_sent(drafts.len);
         Some(self.transmit_to(self.paths.route(), drafts.len, None, false))

@@ -288,10 +288,6 @@ impl Recovery {
         &self.paths.active
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only the active path is looked at")
-    )]
     pub(crate) fn path(&self, id: PathId) -> Option<&PathState> {
         self.paths.get(id)
     }
@@ -386,16 +382,6 @@ impl Recovery {
         } = self.paths.active;
         self.paths.active = self.fresh_path(now, id, max_datagram_size);
         self.pto_count = 0;
-    }
-
-    /// The connection moved to another path: nothing that was learned holds there (RFC 9000,
-    /// section 9.4).
-    pub(crate) fn on_path_change(&mut self, now: Instant) {
-        let old = self.paths.active.id;
-        let new = PathId(old.0.wrapping_add(1));
-        self.add_path(now, new, self.paths.active.max_datagram_size);
-        self.activate(new);
-        self.remove_path(old);
     }
 
     // --- What is known ---

@@ -115,10 +115,11 @@ impl Pair {
 
     /// Delivers a datagram from `side` at once.
     pub(super) fn deliver(&mut self, side: Side, data: Vec<u8>) {
-        let from = self.end(side).address;
+        let [from, to] = [side, side.peer()].map(|side| self.end(side).address);
         let flight = super::pair::Flight {
             at: self.now,
             from,
+            to,
             data,
         };
         let now = self.now;

@@ -45,6 +45,7 @@ fn flight(now: Instant, data: Vec<u8>) -> super::pair::Flight {
     super::pair::Flight {
         at: now,
         from: SERVER,
+        to: CLIENT,
         data,
     }
 }
@@ -590,6 +591,7 @@ fn our_own_parameters_are_good() {
         original: cid(1),
         retry: None,
         reset_token: ResetToken([4; 16]),
+        preferred: None,
     };
     let streams = StreamParams::default();
     let bytes = local_params(

@@ -5,6 +5,7 @@ mod handshake;
 mod keys;
 mod lifecycle;
 mod limits;
+mod migration;
 mod mtu;
 mod pair;
 mod paths;

@@ -68,6 +68,7 @@ impl Default for Options {
 pub(super) struct Flight {
     pub(super) at: Instant,
     pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
     pub(super) data: Vec<u8>,
 }
 
@@ -75,6 +76,10 @@ pub(super) struct Flight {
 pub(super) struct End {
     pub(super) conn: Connection,
     pub(super) address: SocketAddr,
+    /// Others that reach it.
+    pub(super) aliases: Vec<SocketAddr>,
+    /// Whether its socket tells where a datagram arrived.
+    pub(super) tells_local: bool,
     pub(super) inbox: VecDeque<Flight>,
     pub(super) changes: Vec<Change>,
     /// Every datagram it sent: size, and where to.
@@ -175,6 +180,8 @@ impl End {
         Self {
             conn,
             address,
+            aliases: Vec::new(),
+            tells_local: false,
             inbox: VecDeque::new(),
             changes: Vec::new(),
             sent: Vec::new(),
@@ -251,7 +258,7 @@ impl End {
     pub(super) fn receive(&mut self, now: Instant, flight: &Flight) {
         let meta = RecvMeta {
             from: flight.from,
-            to: None,
+            to: self.tells_local.then_some(flight.to.ip()),
             ecn: None,
         };
         *self.received.entry(flight.from).or_default() += flight.data.len();
@@ -319,13 +326,14 @@ impl Pair {
 
     /// Puts a datagram on its way to the other end.
     pub(super) fn carry(&mut self, from: Side, data: Vec<u8>) {
+        let [source, to] = [from, from.peer()].map(|side| self.end(side).address);
+        self.carry_between(from, source, to, data);
+    }
+
+    fn carry_between(&mut self, side: Side, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
         let at = self.now + self.latency;
-        let address = self.end(from).address;
-        self.end(from.peer()).inbox.push_back(Flight {
-            at,
-            from: address,
-            data,
-        });
+        let flight = Flight { at, from, to, data };
+        self.end(side.peer()).inbox.push_back(flight);
     }
 
     /// Sends everything that either end wants to send now.
@@ -333,14 +341,19 @@ impl Pair {
         for side in [Side::Client, Side::Server] {
             let now = self.now;
             let before = self.end(side).sent.len();
-            let peer_address = self.end(side.peer()).address;
+            let address = self.end(side).address;
+            let peer = self.end(side.peer());
+            let mut reached = peer.aliases.clone();
+            reached.push(peer.address);
             let datagrams = self.end(side).transmit(now);
             for (index, (transmit, mut data)) in datagrams.into_iter().enumerate() {
                 check_padding(side, &data);
                 let copies = (self.network)(side, before + index, &mut data);
+                let from = transmit.from.unwrap_or(address.ip());
+                let from = SocketAddr::new(from, address.port());
                 for _ in 0..copies {
-                    if transmit.to == peer_address {
-                        self.carry(side, data.clone());
+                    if reached.contains(&transmit.to) {
+                        self.carry_between(side, from, transmit.to, data.clone());
                     }
                 }
             }

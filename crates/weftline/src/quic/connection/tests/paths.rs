@@ -26,6 +26,7 @@ fn deliver_from(pair: &mut Pair, from: SocketAddr, data: Vec<u8>) {
     let flight = Flight {
         at: now,
         from,
+        to: SERVER,
         data,
     };
     pair.server.receive(now, &flight);
@@ -207,6 +208,7 @@ fn a_client_listens_to_its_server_only() {
     let flight = Flight {
         at: now,
         from: address(2, 444),
+        to: CLIENT,
         data,
     };
     pair.client.receive(now, &flight);
@@ -220,8 +222,7 @@ fn a_new_connection_id_is_answered_with_a_new_one() {
     // The client takes a fresh ID of the server's with its new address.
     pair.client
         .conn
-        .change_remote_cids(crate::quic::cids::RemoteCids::rotate)
-        .unwrap();
+        .change_remote_cids(crate::quic::cids::RemoteCids::renew);
     pair.client.address = address(3, 1000);
     pair.client.conn.space_mut(SpaceId::Data).ping = true;
     pair.run();

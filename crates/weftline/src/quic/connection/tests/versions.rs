@@ -51,6 +51,7 @@ fn negotiation(now: Instant, datagram: &[u8], versions: &[u32]) -> Flight {
     Flight {
         at: now,
         from: SERVER,
+        to: CLIENT,
         data,
     }
 }
@@ -207,6 +208,7 @@ fn honest_server(
         original: conn.handshake.original_cid,
         retry: None,
         reset_token: ResetToken([4; 16]),
+        preferred: None,
     };
     let bytes = local_params(
         &options.server,
