@@ -14,7 +14,7 @@ use crate::{
     identity::Identity,
     keylog::FileLog,
     keys::quic_version,
-    provider::{RingProvider, crypto_provider},
+    provider::{CipherSuite, RingProvider, crypto_provider},
     session::RustlsSession,
     trust::Trust,
 };
@@ -32,6 +32,7 @@ pub struct ClientTlsBuilder {
     identity: Option<Identity>,
     clock: Clock,
     key_log: bool,
+    suites: Vec<CipherSuite>,
     key_log_file: Option<PathBuf>,
 }
 
@@ -43,6 +44,7 @@ impl ClientTls {
             identity: None,
             clock: Clock::system(),
             key_log: false,
+            suites: CipherSuite::ALL.into(),
             key_log_file: None,
         }
     }
@@ -100,6 +102,13 @@ impl ClientTlsBuilder {
         self
     }
 
+    /// Offers only these cipher suites, the best first. The default is all. An empty list is an error of `build`.
+    #[must_use]
+    pub fn cipher_suites(mut self, suites: impl Into<Vec<CipherSuite>>) -> Self {
+        self.suites = suites.into();
+        self
+    }
+
     /// Appends TLS secrets to the file that the environment variable `SSLKEYLOGFILE` names, if
     /// any, for packet analysers. Whoever reads that file reads the connections.
     #[must_use]
@@ -123,7 +132,7 @@ impl ClientTlsBuilder {
     /// A file cannot be read or used, there is nothing to trust, or the client certificate is not
     /// valid now.
     pub fn build(self) -> Result<ClientTls, TlsConfigError> {
-        let provider = crypto_provider();
+        let provider = crypto_provider(&self.suites);
         let verifier = self.trust.verifier(&provider)?;
         if let Some(identity) = &self.identity {
             identity.check_validity(&self.clock)?;

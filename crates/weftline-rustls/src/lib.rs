@@ -33,7 +33,7 @@ pub use dev::DevCertificate;
 pub use entropy::OsEntropy;
 pub use error::{Source, TlsConfigError};
 pub use identity::Identity;
-pub use provider::RingProvider;
+pub use provider::{CipherSuite, RingProvider};
 pub use server::{ServerTls, ServerTlsBuilder};
 
 #[cfg(test)]

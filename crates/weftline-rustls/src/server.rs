@@ -21,7 +21,7 @@ use crate::{
     identity::{self, Identity},
     keylog::FileLog,
     keys::quic_version,
-    provider::{RingProvider, crypto_provider},
+    provider::{CipherSuite, RingProvider, crypto_provider},
     session::RustlsSession,
 };
 
@@ -39,6 +39,7 @@ pub struct ServerTlsBuilder {
     client_ca: Option<ClientCa>,
     clock: Clock,
     key_log: bool,
+    suites: Vec<CipherSuite>,
     key_log_file: Option<PathBuf>,
 }
 
@@ -63,6 +64,7 @@ impl ServerTls {
             client_ca: None,
             clock: Clock::system(),
             key_log: false,
+            suites: CipherSuite::ALL.into(),
             key_log_file: None,
         }
     }
@@ -108,6 +110,13 @@ impl ServerTlsBuilder {
         self
     }
 
+    /// Takes only these cipher suites, the best first. The default is all. An empty list is an error of `build`.
+    #[must_use]
+    pub fn cipher_suites(mut self, suites: impl Into<Vec<CipherSuite>>) -> Self {
+        self.suites = suites.into();
+        self
+    }
+
     /// Appends TLS secrets to the file that the environment variable `SSLKEYLOGFILE` names, if
     /// any, for packet analysers. Whoever reads that file reads the connections.
     #[must_use]
@@ -131,7 +140,7 @@ impl ServerTlsBuilder {
     /// A file cannot be read or used, or the certificate is not valid now.
     pub fn build(self) -> Result<ServerTls, TlsConfigError> {
         self.identity.check_validity(&self.clock)?;
-        let provider = crypto_provider();
+        let provider = crypto_provider(&self.suites);
         let roots = match self.client_ca {
             Some(ClientCa::File(path)) => Some(identity::roots_from_file(&path)?),
             Some(ClientCa::Pem(pem)) => Some(identity::roots(&pem, &Source::Bytes)?),

@@ -326,6 +326,13 @@ impl Connection {
         self.settle();
     }
 
+    /// Goes over to new packet protection keys as soon as the protocol allows that: not before the
+    /// handshake is confirmed and the peer has the last update (RFC 9001, section 6). Keys that
+    /// are nearly used up are updated without being asked; this is for those who want it earlier.
+    pub fn update_keys(&mut self) {
+        self.quic.update_keys();
+    }
+
     /// Asks the peer for no new requests and sessions (GOAWAY), and takes none that come. What
     /// there is goes on.
     pub fn go_away(&mut self) {

@@ -8,10 +8,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use interop_endpoint::{self as interop, AT_ONCE, Case, Client, HQ, Role, SERVER_NAME, Server};
 use tokio::{sync::Semaphore, task::JoinSet};
 use weftline::{
-    config::{ClientConfig, EndpointConfig, Limits, ServerConfig},
+    config::{Admission, ClientConfig, EndpointConfig, Limits, ServerConfig},
     crypto::Version,
 };
-use weftline_rustls::{ClientTls, Identity, ServerTls};
+use weftline_rustls::{CipherSuite, ClientTls, Identity, ServerTls};
 use weftline_tokio::Endpoint;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -32,7 +32,11 @@ async fn main() {
 
 async fn serve(args: Server) -> Result<(), Error> {
     let identity = Identity::from_pem_files(&args.cert, &args.key)?;
-    let tls = ServerTls::builder(identity).key_log_from_env().build()?;
+    let mut tls = ServerTls::builder(identity).key_log_from_env();
+    if args.case == Case::ChaCha20 {
+        tls = tls.cipher_suites([CipherSuite::ChaCha20Poly1305]);
+    }
+    let tls = tls.build()?;
     let config = ServerConfig::builder(Arc::new(tls))
         .raw_alpn([HQ])
         .with_limits(|limits| adapt(limits, args.case))
@@ -41,7 +45,10 @@ async fn serve(args: Server) -> Result<(), Error> {
                 transport.versions = vec![Version::V2, Version::V1];
             }
         });
-    let config = EndpointConfig::server(Arc::new(config.build()?));
+    let mut config = EndpointConfig::server(Arc::new(config.build()?));
+    if args.case == Case::Retry {
+        config = config.admission(Admission::Retry);
+    }
     let endpoint = Endpoint::bind(args.listen, config)?;
     interop::listening(endpoint.local_addr());
     while let Some(connection) = endpoint.accept().await {
@@ -56,10 +63,11 @@ async fn serve(args: Server) -> Result<(), Error> {
 }
 
 async fn fetch(args: Client) -> Result<(), Error> {
-    let tls = ClientTls::builder()
-        .ca_file(&args.ca)
-        .key_log_from_env()
-        .build()?;
+    let mut tls = ClientTls::builder().ca_file(&args.ca).key_log_from_env();
+    if args.case == Case::ChaCha20 {
+        tls = tls.cipher_suites([CipherSuite::ChaCha20Poly1305]);
+    }
+    let tls = tls.build()?;
     let mut config =
         ClientConfig::builder(Arc::new(tls)).with_limits(|limits| adapt(limits, args.case));
     if args.case != Case::Http3 {
@@ -101,6 +109,9 @@ async fn one(
 ) -> Result<(), Error> {
     let connecting = endpoint.connect(args.connect, SERVER_NAME, config);
     let connection = connecting.await?;
+    if args.case == Case::KeyUpdate {
+        connection.with(|connection| connection.update_keys());
+    }
     match connection.raw() {
         Some(raw) => {
             http09::fetch(&raw, paths).await?;
@@ -114,12 +125,10 @@ async fn one(
     Ok(())
 }
 
-/// Small windows at first where the case is about their growth, and time for handshakes where many
-/// packets in a row are lost.
+/// Small windows at first where the case is about their growth, and time for handshakes in which
+/// many packets in a row are lost.
 fn adapt(limits: &mut Limits, case: Case) {
-    if case == Case::MultiConnect {
-        limits.handshake_timeout = Duration::from_secs(60);
-    }
+    limits.handshake_timeout = Duration::from_secs(60);
     if case == Case::Transfer {
         limits.stream_window = 128 << 10;
         limits.connection_window = 256 << 10;

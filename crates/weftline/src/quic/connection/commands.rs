@@ -10,7 +10,7 @@ use crate::quic::StreamChange;
 use crate::{
     crypto::{CryptoError, TAG_LEN, Version},
     probe::StreamState,
-    quic::{ReadFail, WriteFail, datagrams::Full},
+    quic::{ReadFail, WriteFail, datagrams::Full, recovery::SpaceId},
     wire::{Dir, Side, StreamId, frame::data_that_fits, params::TransportParameters},
 };
 
@@ -46,6 +46,13 @@ impl Connection {
     pub(crate) fn finish(&mut self, id: StreamId) -> Result<(), WriteFail> {
         self.check_open()?;
         self.streams.finish(id)
+    }
+
+    /// Starts a key update as soon as the protocol allows one.
+    pub(crate) fn update_keys(&mut self) {
+        if let Some(phases) = self.space_mut(SpaceId::Data).keys.phases_mut() {
+            phases.request_update();
+        }
     }
 
     /// Nothing happens to a stream that is gone.

@@ -104,6 +104,11 @@ impl Connection {
         let mut drafts = Drafts::default();
         for id in SpaceId::ALL {
             if let Some(fill) = self.choose_fill(now, id, may_send) {
+                // Each of several probes carries the handshake on by itself, and a client's first
+                // packet to arrive has its ClientHello (RFC 9000, section 17.2.2).
+                if fill == Fill::Probe && id != SpaceId::Data && !self.has_content(id) {
+                    self.repeat_oldest(id);
+                }
                 self.draft(now, id, fill, &mut drafts, datagram)?;
             }
         }

@@ -179,6 +179,7 @@ fn server_that_tells(
         original: conn.handshake.original_cid,
         retry: None,
         reset_token: ResetToken([4; 16]),
+        preferred: None,
     };
     let bytes = local_params(
         &options.server,
