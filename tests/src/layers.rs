@@ -19,6 +19,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("entropy", &[]),
     ("udp", &[]),
     ("wire", &[]),
+    ("stats", &["wire"]),
+    ("blocked", &["time", "config::Limits"]),
     (
         "probe",
         &[
@@ -43,6 +45,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "entropy",
             "udp",
             "probe",
+            "stats",
+            "blocked",
             "error::Fault",
             "error::TransportCode",
             "event::CloseReason",
@@ -84,7 +88,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "connection",
         &[
             "wt", "h3", "quic", "crypto", "wire", "time", "entropy", "udp", "error", "event",
-            "config",
+            "config", "stats", "blocked",
         ],
     ),
     (
@@ -109,6 +113,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "crypto",
             "error::ConfigError",
             "probe",
+            "quic::congestion",
             "wire",
             "wt::Dialect",
         ],

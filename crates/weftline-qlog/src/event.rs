@@ -156,8 +156,6 @@ impl Events {
         let new = match state {
             CongestionState::SlowStart => "slow_start",
             CongestionState::CongestionAvoidance => "congestion_avoidance",
-            CongestionState::Recovery => "recovery",
-            CongestionState::Other(name) => name,
             _ => "unknown",
         };
         let old = self.congestion.replace(new.into());
@@ -274,6 +272,9 @@ fn packet_data(packet: &Packet<'_>) -> Value {
         "raw": { "length": packet.len, "payload_length": packet.frames.len() },
         "frames": frames,
     });
+    if packet.mtu_probe {
+        data["is_mtu_probe_packet"] = true.into();
+    }
     if let Some(ecn) = packet.ecn {
         data["ecn"] = match ecn {
             Ecn::Ect0 => "ECT(0)",

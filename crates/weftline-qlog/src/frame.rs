@@ -13,6 +13,14 @@ pub(crate) fn of(frame: &Frame<'_>) -> Value {
     match frame {
         Frame::Padding(len) => json!({ "frame_type": "padding", "payload_length": len }),
         Frame::Ping => json!({ "frame_type": "ping" }),
+        Frame::ImmediateAck => json!({ "frame_type": "immediate_ack" }),
+        Frame::AckFrequency(f) => json!({
+            "frame_type": "ack_frequency",
+            "sequence_number": f.sequence,
+            "ack_eliciting_threshold": f.ack_eliciting_threshold,
+            "requested_max_ack_delay": f.max_ack_delay_us,
+            "reordering_threshold": f.reordering_threshold,
+        }),
         Frame::Ack(ack) => acknowledgement(ack),
         Frame::ResetStream(f) => json!({
             "frame_type": "reset_stream",

@@ -238,6 +238,7 @@ fn files_have_the_form_that_tools_expect() {
             "transport:packets_acked",
             "recovery:packet_lost",
             "recovery:metrics_updated",
+            "recovery:congestion_state_updated",
             "security:key_updated",
             "security:key_discarded",
             "transport:stream_state_updated",

@@ -194,3 +194,35 @@ async fn nothing_in_common_is_no_connection() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_state_of_the_buffer() {
+    within(async {
+        let (client, server) = connected().await;
+        let mut send = client.open_uni().await.unwrap();
+        send.set_send_order(5);
+        send.set_send_group(1);
+        send.write_all(&[7; 200_000]).await.unwrap();
+        assert!(send.buffered() > 0);
+        send.drained_to(1000).await.unwrap();
+        assert!(send.buffered() <= 1000);
+        // The peer's credit is used up: no more goes until it reads, or stops.
+        send.write_all(&[7; 200_000]).await.unwrap();
+        let mut recv = server.accept_uni().await.unwrap();
+        let (drained, ()) = tokio::join!(send.drained_to(0), async { recv.stop(9) });
+        assert_eq!(drained, Err(WriteError::Stopped(Some(9))));
+
+        let mut send = client.open_uni().await.unwrap();
+        send.write_all(b"the last").await.unwrap();
+        send.finish().unwrap();
+        send.drained_to(0).await.unwrap();
+        send.finished().await.unwrap();
+        send.drained_to(0).await.unwrap();
+        let mut send = client.open_uni().await.unwrap();
+        send.write_all(&[7; 300_000]).await.unwrap();
+        client.close(1, "");
+        let gone = send.drained_to(0).await;
+        assert!(matches!(gone, Err(WriteError::Closed(_))), "{gone:?}");
+    })
+    .await;
+}

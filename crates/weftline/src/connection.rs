@@ -1,6 +1,7 @@
 //! A connection: QUIC, HTTP/3 and WebTransport in one, and what an application does with it.
 //! Or QUIC alone: `raw`.
 
+mod blocked;
 pub mod raw;
 
 use alloc::{collections::VecDeque, string::ToString, vec::Vec};
@@ -18,6 +19,7 @@ use crate::{
     event::{ErrorSpace, Event},
     h3::{self, Fields, RequestHead, ResponseHead},
     quic::{self, FirstInitial, ReadFail, Route, Stats, WriteFail},
+    stats::PathStats,
     time::Instant,
     udp::{RecvMeta, Transmit},
     wire::{Dir, Side, StreamId, h3::error_code},
@@ -161,11 +163,15 @@ impl Connection {
         self.with_sessions(|wt, io| wt.open_stream(io, session, dir))
     }
 
-    /// Bytes that [`Self::write`] would take now. [`Event::Writable`] follows only when a write met
-    /// `Blocked`, not when this is 0.
+    /// Bytes that [`Self::write`] would take now. When this is 0, [`Event::Writable`] follows, unless
+    /// the stream takes no more data at all.
     pub fn writable(&mut self, stream: StreamId) -> usize {
         if self.is_message(stream) {
-            return self.h3.body_writable(&self.quic, stream);
+            let room = self.h3.body_writable(&self.quic, stream);
+            if room == 0 {
+                self.h3.want_body_room(&mut self.quic, stream);
+            }
+            return room;
         }
         self.with_sessions(|wt, io| wt.writable(io, stream))
     }
@@ -204,8 +210,14 @@ impl Connection {
             let code = error_code::H3_REQUEST_CANCELLED;
             self.h3.reset(&mut self.quic, stream, code);
         } else {
-            self.with_sessions(|wt, io| wt.reset(io, stream, code));
+            self.with_sessions(|wt, io| wt.reset_at(io, stream, code, 0));
         }
+    }
+
+    /// Like [`Self::reset`], but the first `reliable` bytes are delivered all the same, where the
+    /// peer knows RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset). For streams of sessions.
+    pub fn reset_at(&mut self, stream: StreamId, code: u32, reliable: u64) {
+        self.with_sessions(|wt, io| wt.reset_at(io, stream, code, reliable));
     }
 
     /// Gives up the receiving side of a stream, and asks the peer to stop sending. A session's peer
@@ -228,6 +240,32 @@ impl Connection {
     pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
         self.quic
             .set_priority(stream, priority.min(quic::URGENT - 1));
+    }
+
+    /// Puts a stream into a group for sending; all begin in group 0. Groups of one priority take
+    /// turns: those of different sessions should differ. (A `WebTransportSendGroup` of browsers.)
+    pub fn set_send_group(&mut self, stream: StreamId, group: u32) {
+        self.quic.set_send_group(stream, group);
+    }
+
+    /// Sends the data of streams with a higher order first, within their group and priority; equals
+    /// take turns. 0 is the default. (The `sendOrder` of browsers.)
+    pub fn set_send_order(&mut self, stream: StreamId, order: i64) {
+        self.quic.set_send_order(stream, order);
+    }
+
+    /// Bytes written to a stream that the peer has not acknowledged, headers included.
+    pub fn buffered(&self, stream: StreamId) -> u64 {
+        self.quic.buffered_on(stream)
+    }
+
+    /// Has [`Event::BufferLow`] tell, once, when no more than this many bytes are
+    /// [`buffered`](Self::buffered): at once if that is so.
+    pub fn set_low_water(&mut self, stream: StreamId, bytes: u64) {
+        if self.is_message(stream) || self.wt.session_of(stream).is_some() {
+            self.quic.set_low_water(stream, bytes);
+            self.settle();
+        }
     }
 
     /// Takes up to `max` bytes of what arrived, in order, without a copy. `None` is the end.
@@ -406,6 +444,11 @@ impl Connection {
         context: &[u8],
     ) -> Result<(), CryptoError> {
         self.quic.export_keying_material(out, label, context)
+    }
+
+    /// Figures of the path in use.
+    pub fn path_stats(&self) -> PathStats {
+        self.quic.path_stats()
     }
 
     /// Figures of the connection.

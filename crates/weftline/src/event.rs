@@ -44,6 +44,9 @@ pub enum Event {
     Readable(StreamId),
     /// A stream that was blocked takes data again.
     Writable(StreamId),
+    /// No more data is buffered than `set_low_water` asked to hear of. Not told of a stream that
+    /// was reset, by either side.
+    BufferLow(StreamId),
     /// The peer has received all data of a stream and its end.
     StreamFinished(StreamId),
     /// The peer asks to send no more on a stream (STOP_SENDING). The stream was reset in answer.

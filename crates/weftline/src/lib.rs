@@ -74,6 +74,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod blocked;
 pub mod config;
 mod connection;
 pub mod crypto;
@@ -85,16 +86,19 @@ pub mod event;
 pub mod h3;
 pub mod probe;
 mod quic;
+pub mod stats;
 pub mod time;
 pub mod udp;
 pub mod wire;
 pub mod wt;
 
+pub use blocked::Blocker;
 pub use connection::{Connection, raw};
 pub use endpoint::{ConnId, DropReason, Endpoint, Incoming, IncomingId, Received};
 pub use entropy::Entropy;
 pub use event::Event;
-pub use quic::Stats;
+pub use quic::{Stats, congestion};
+pub use stats::PathStats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};
 pub use wire::{Dir, Side, StreamId};

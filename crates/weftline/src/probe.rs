@@ -178,6 +178,9 @@ pub struct Packet<'a> {
     pub destination: Cid,
     /// How its datagram is marked.
     pub ecn: Option<Ecn>,
+    /// It tries whether the path takes datagrams of its size (RFC 8899); its loss is no congestion.
+    /// Not known of packets received.
+    pub mtu_probe: bool,
     /// The remote address of its path.
     pub remote: SocketAddr,
     /// What is in it.
@@ -277,12 +280,8 @@ pub struct Metrics {
 pub enum CongestionState {
     /// The window grows with every acknowledgement.
     SlowStart,
-    /// The window grows slowly.
+    /// It is after that: the window follows what was learned of the path.
     CongestionAvoidance,
-    /// After a loss, until what was sent before it is accounted for.
-    Recovery,
-    /// Another state of the controller, by its name.
-    Other(&'static str),
 }
 
 /// How far a connection has come.

@@ -150,6 +150,7 @@ impl ConnState {
     fn on_stream_event(&mut self, event: Event, wakes: &mut Vec<Wake>) {
         let (Event::Readable(id)
         | Event::Writable(id)
+        | Event::BufferLow(id)
         | Event::StreamFinished(id)
         | Event::StreamStopped(id, _)
         | Event::RawStreamStopped(id, _)
@@ -163,7 +164,7 @@ impl ConnState {
         };
         match event {
             Event::Readable(_) => stream.wake_reader(wakes),
-            Event::Writable(_) => stream.wake_writer(wakes),
+            Event::Writable(_) | Event::BufferLow(_) => stream.wake_writer(wakes),
             Event::StreamFinished(_) => stream.on_sent(SendEnd::Acknowledged, wakes),
             Event::StreamStopped(_, code) => {
                 stream.on_sent(SendEnd::Stopped(code.map(u64::from)), wakes);

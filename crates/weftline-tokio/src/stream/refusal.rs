@@ -66,6 +66,13 @@ pub(super) fn read_into(
     }
 }
 
+pub(super) fn set_low_water(core: &mut Core, id: StreamId, bytes: u64) {
+    match core.raw() {
+        Some(mut raw) => raw.set_low_water(id, bytes),
+        None => core.set_low_water(id, bytes),
+    }
+}
+
 /// Codes of sessions have 32 bits.
 fn of_session(code: u64) -> u32 {
     u32::try_from(code).unwrap_or(u32::MAX)

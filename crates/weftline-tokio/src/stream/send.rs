@@ -140,6 +140,62 @@ impl SendStream {
         }
     }
 
+    /// Puts the stream into a group for sending; all begin in group 0. Groups of one priority take
+    /// turns: those of different sessions should differ.
+    pub fn set_send_group(&self, group: u32) {
+        let id = self.id();
+        if let Ok(core) = self.stream.core(&mut self.stream.shared().lock()) {
+            core.set_send_group(id, group);
+        }
+    }
+
+    /// Streams with higher orders are sent first, within their group and priority; equals take
+    /// turns. All begin at 0.
+    pub fn set_send_order(&self, order: i64) {
+        let id = self.id();
+        if let Ok(core) = self.stream.core(&mut self.stream.shared().lock()) {
+            core.set_send_order(id, order);
+        }
+    }
+
+    /// Bytes written that the peer has not acknowledged, headers included.
+    pub fn buffered(&self) -> u64 {
+        let mut state = self.stream.shared().lock();
+        let core = self.stream.core(&mut state);
+        core.map_or(0, |core| core.buffered(self.id()))
+    }
+
+    /// Waits until no more than this many bytes are [`buffered`](Self::buffered).
+    ///
+    /// # Errors
+    /// When the stream was reset by either side, or its session or connection is gone.
+    pub async fn drained_to(&mut self, bytes: u64) -> Result<(), WriteError> {
+        poll_fn(|cx| self.poll_drained(cx, bytes)).await
+    }
+
+    fn poll_drained(&mut self, cx: &mut Context<'_>, bytes: u64) -> Poll<Result<(), WriteError>> {
+        let id = self.id();
+        let mut state = self.stream.shared().lock();
+        match self.end(&mut state) {
+            Some(SendEnd::Stopped(code)) => return Poll::Ready(Err(WriteError::Stopped(code))),
+            Some(SendEnd::Reset) => return Poll::Ready(Err(WriteError::Finished)),
+            Some(SendEnd::Acknowledged) => return Poll::Ready(Ok(())),
+            None => {}
+        }
+        if let Some(closed) = self.stream.closed(&state) {
+            return Poll::Ready(Err(closed.into()));
+        }
+        let core = self.stream.core(&mut state)?;
+        if core.buffered(id) <= bytes {
+            return Poll::Ready(Ok(()));
+        }
+        refusal::set_low_water(core, id, bytes);
+        if let Some(stream) = self.stream.state(&mut state) {
+            register(&mut stream.writer, cx.waker());
+        }
+        Poll::Pending
+    }
+
     fn poll_write_some(
         &mut self,
         cx: &mut Context<'_>,

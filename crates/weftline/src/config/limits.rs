@@ -46,9 +46,10 @@ pub struct Limits {
     pub undecryptable_datagrams: usize,
 
     // Streams.
-    /// Bidirectional streams a peer may have open at once; past it STREAM_LIMIT_ERROR.
+    /// Bidirectional streams a peer may have open at once, up to 2^20; past it STREAM_LIMIT_ERROR.
     pub streams_bidi: u64,
-    /// Unidirectional streams a peer may have open at once; past it STREAM_LIMIT_ERROR.
+    /// Unidirectional streams a peer may have open at once, up to 2^20; past it
+    /// STREAM_LIMIT_ERROR.
     pub streams_uni: u64,
     /// Receive window of a stream at the start, in bytes; past it FLOW_CONTROL_ERROR.
     pub stream_window: u64,
@@ -64,7 +65,8 @@ pub struct Limits {
     pub stream_gaps: usize,
     /// Unacknowledged and unsent data held per stream, in bytes; past it writes are `Blocked`.
     pub stream_send_buffer: usize,
-    /// Unacknowledged and unsent data held per connection, in bytes.
+    /// Unacknowledged and unsent data held per connection, in bytes; past it writes are `Blocked`.
+    /// At most half of it is data that the credit of its own stream does not let go.
     pub connection_send_buffer: usize,
 
     // Packets.

@@ -226,10 +226,10 @@ impl<P: ?Sized> Builder<P> {
             streams_uni,
             ..
         } = self.limits;
-        range("limits.streams_bidi", streams_bidi, 0, 1 << 60)?;
+        range("limits.streams_bidi", streams_bidi, 0, MAX_STREAMS)?;
         // Control, QPACK encoder and decoder streams (RFC 9114, section 6.2).
         let critical = if self.protocols.http3 { 3 } else { 0 };
-        range("limits.streams_uni", streams_uni, critical, 1 << 60)?;
+        range("limits.streams_uni", streams_uni, critical, MAX_STREAMS)?;
         range(
             "limits.stream_window",
             self.limits.stream_window,
@@ -382,6 +382,10 @@ fn check_versions(versions: &[Version]) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+/// The most streams of a kind that a peer may have open. One frame opens all streams up to the one
+/// it names (RFC 9000, section 3.2), and each costs memory.
+const MAX_STREAMS: u64 = 1 << 20;
 
 fn range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
     if (min..=max).contains(&value) {

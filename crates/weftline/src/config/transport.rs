@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use crate::crypto::Version;
+use crate::{congestion::Congestion, crypto::Version};
 
 /// How a connection behaves. Bounds on what a peer may use are in [`Limits`](super::Limits).
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct TransportConfig {
     pub max_ack_delay: Duration,
     /// Round-trip time assumed before the first sample (RFC 9002, section 6.2.2).
     pub initial_rtt: Duration,
+    /// What decides how much may be in flight on each path; CUBIC by default.
+    pub congestion: Congestion,
     /// Size of the UDP payloads we send on a path that nothing is known of: 1200, or more where
     /// every path of yours carries more.
     pub datagram_size: u16,
@@ -56,6 +58,7 @@ impl Default for TransportConfig {
             keep_alive: None,
             max_ack_delay: Duration::from_millis(25),
             initial_rtt: Duration::from_millis(333),
+            congestion: Congestion::default(),
             datagram_size: 1200,
             datagram_size_max: 1452,
             disable_active_migration: false,

@@ -59,10 +59,14 @@ impl Raw<'_> {
         }
     }
 
-    /// Bytes that [`Self::write`] would take now. [`Event::Writable`] follows only when a write met
-    /// `Blocked`, not when this is 0.
-    pub fn writable(&self, stream: StreamId) -> usize {
-        self.quic.writable(stream)
+    /// Bytes that [`Self::write`] would take now. When this is 0, [`Event::Writable`] follows, unless
+    /// the stream takes no more data at all.
+    pub fn writable(&mut self, stream: StreamId) -> usize {
+        let room = self.quic.writable(stream);
+        if room == 0 {
+            self.quic.want_room(stream);
+        }
+        room
     }
 
     /// Writes as much of `data` as there is room for, at least one byte of it; gives how much. The
@@ -86,6 +90,12 @@ impl Raw<'_> {
         self.quic.reset(stream, in_range(code));
     }
 
+    /// Like [`Self::reset`], but the first `reliable` bytes are delivered all the same, where the
+    /// peer knows RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset).
+    pub fn reset_at(&mut self, stream: StreamId, code: u64, reliable: u64) {
+        self.quic.reset_at(stream, in_range(code), reliable);
+    }
+
     /// Gives up the receiving side of a stream, and asks the peer to stop sending (STOP_SENDING).
     pub fn stop(&mut self, stream: StreamId, code: u64) {
         self.quic.stop(stream, in_range(code));
@@ -95,6 +105,29 @@ impl Raw<'_> {
     /// the connection itself, and the next one is taken instead.
     pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
         self.quic.set_priority(stream, priority.min(URGENT - 1));
+    }
+
+    /// Puts a stream into a group for sending; all begin in group 0. Groups of one priority take
+    /// turns.
+    pub fn set_send_group(&mut self, stream: StreamId, group: u32) {
+        self.quic.set_send_group(stream, group);
+    }
+
+    /// Sends the data of streams with a higher order first, within their group and priority; equals
+    /// take turns. 0 is the default.
+    pub fn set_send_order(&mut self, stream: StreamId, order: i64) {
+        self.quic.set_send_order(stream, order);
+    }
+
+    /// Bytes written to a stream that the peer has not acknowledged.
+    pub fn buffered(&self, stream: StreamId) -> u64 {
+        self.quic.buffered_on(stream)
+    }
+
+    /// Has [`Event::BufferLow`] tell, once, when no more than this many bytes are
+    /// [`buffered`](Self::buffered): at once if that is so.
+    pub fn set_low_water(&mut self, stream: StreamId, bytes: u64) {
+        self.quic.set_low_water(stream, bytes);
     }
 
     /// Takes up to `max` bytes of what arrived, in order, without a copy. `None` is the end.
@@ -174,6 +207,7 @@ fn event(change: Change) -> Option<Event> {
             StreamChange::Opened(id) => Event::RawStreamOpened(id),
             StreamChange::Readable(id) => Event::Readable(id),
             StreamChange::Writable(id) => Event::Writable(id),
+            StreamChange::BufferLow(id) => Event::BufferLow(id),
             StreamChange::Stopped { id, code } => Event::RawStreamStopped(id, code),
             StreamChange::Finished(id) => Event::StreamFinished(id),
             StreamChange::Available(dir) => Event::StreamsAvailable(dir),

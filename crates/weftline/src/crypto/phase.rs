@@ -195,7 +195,7 @@ impl KeyPhases {
         packet_number: u64,
         header: &[u8],
         buf: &mut [u8],
-        discard_at: Instant,
+        discard_at: impl FnOnce() -> Instant,
     ) -> Result<Opened, OpenError> {
         let keys = self.select(phase, packet_number);
         let key = match (keys, &self.previous) {
@@ -210,7 +210,7 @@ impl KeyPhases {
         match keys {
             Slot::Previous => self.on_opened_with_previous(packet_number),
             Slot::Current => self.on_opened_with_current(packet_number, discard_at),
-            Slot::Next => self.on_opened_with_next(packet_number, discard_at),
+            Slot::Next => self.on_opened_with_next(packet_number, discard_at()),
         }
         .map_err(OpenError::Fault)?;
         Ok(Opened { len, keys })
@@ -239,7 +239,7 @@ impl KeyPhases {
         &mut self,
         largest_acked: u64,
         keys: Slot,
-        update_from: Instant,
+        update_from: impl FnOnce() -> Instant,
     ) -> Result<(), Fault> {
         let Sending::Unacked { first } = self.sending else {
             return Ok(());
@@ -256,7 +256,7 @@ impl KeyPhases {
             update_from: if self.generation == 0 {
                 Instant::ZERO
             } else {
-                update_from
+                update_from()
             },
         };
         Ok(())
@@ -329,7 +329,7 @@ impl KeyPhases {
     fn on_opened_with_current(
         &mut self,
         packet_number: u64,
-        discard_at: Instant,
+        discard_at: impl FnOnce() -> Instant,
     ) -> Result<(), Fault> {
         if self.highest_before >= Some(packet_number) {
             return Err(key_update_error("old keys used after new ones"));
@@ -338,7 +338,7 @@ impl KeyPhases {
             Receiving::Waiting => {
                 self.receiving = Receiving::first(packet_number);
                 if let Some(previous) = &mut self.previous {
-                    previous.discard_at = Some(discard_at);
+                    previous.discard_at = Some(discard_at());
                 }
             }
             Receiving::Opened {

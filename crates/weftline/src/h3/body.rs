@@ -239,6 +239,14 @@ impl Outgoing {
         max_payload(room).max(1)
     }
 
+    /// The application wants to hear when [`Self::writable`] is not 0 any more.
+    pub(super) fn want_room(&mut self, id: StreamId, quic: &mut quic::Connection) {
+        if self.state == SendState::Body {
+            self.refused = true;
+            quic.want_room(id);
+        }
+    }
+
     /// Ends the message behind what was sent.
     pub(super) fn finish(
         &mut self,

@@ -346,6 +346,14 @@ impl Layer {
         }
     }
 
+    /// Has [`Change::Writable`] tell when [`Self::write_body`] would take something, as a refused
+    /// one has.
+    pub(crate) fn want_body_room(&mut self, quic: &mut quic::Connection, id: StreamId) {
+        if let Some(message) = self.message(id) {
+            message.outgoing.want_room(id, quic);
+        }
+    }
+
     /// Ends our message.
     pub(crate) fn finish_body(
         &mut self,

@@ -1,4 +1,5 @@
-//! The packets received, and when and how to acknowledge them (RFC 9000, section 13.2).
+//! The packets received, and when and how to acknowledge them (RFC 9000, section 13.2;
+//! draft-ietf-quic-ack-frequency, section 6).
 
 use core::{ops::RangeInclusive, time::Duration};
 
@@ -8,11 +9,12 @@ use super::{
     sent::{SentFrame, SentFrames},
 };
 use crate::{
+    error::{Fault, TransportCode},
     time::Instant,
     udp::Ecn,
     wire::{
         Writer,
-        frame::{EcnCounts, encode_ack},
+        frame::{AckFrequency, EcnCounts, encode_ack},
     },
 };
 
@@ -34,6 +36,11 @@ pub(crate) struct Acks {
     largest_eliciting: Option<u64>,
     ecn: EcnCounts,
     urgency: Urgency,
+    wish: Wish,
+    /// The last packet was marked ECN-CE.
+    was_ce: bool,
+    /// The largest number that an ACK frame told of.
+    largest_told: Option<u64>,
     /// Ack-eliciting packets that no ACK frame has told of.
     untold_eliciting: u32,
     /// Packets of any kind that no ACK frame has told of, and the lowest of their numbers.
@@ -61,6 +68,28 @@ enum Urgency {
     Now,
 }
 
+/// What the peer wishes of acknowledgements, by its latest ACK_FREQUENCY frame.
+#[derive(Copy, Clone, Debug)]
+struct Wish {
+    /// Of that frame.
+    sequence: Option<u64>,
+    /// Ack-eliciting packets that need no acknowledgement yet.
+    threshold: u64,
+    /// Packets by which one may be overtaken; 0 for any number.
+    reordering: u64,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self {
+            sequence: None,
+            // RFC 9000, section 13.2.2: every second.
+            threshold: 1,
+            reordering: 1,
+        }
+    }
+}
+
 #[derive(Copy, Clone, Debug)]
 struct Received {
     number: u64,
@@ -83,6 +112,9 @@ impl Acks {
             largest_eliciting: None,
             ecn: EcnCounts::default(),
             urgency: Urgency::None,
+            wish: Wish::default(),
+            was_ce: false,
+            largest_told: None,
             untold_eliciting: 0,
             untold: 0,
             untold_from: None,
@@ -113,9 +145,11 @@ impl Acks {
         ack_eliciting: bool,
         ecn: Option<Ecn>,
     ) {
+        let ranges = self.received.len();
         if number < self.floor || !self.received.insert_one(number) {
             return;
         }
+        let is_new_range = self.received.len() > ranges;
         while self.received.len() > self.ranges_max {
             let forgotten = self.received.pop_front().map_or(0, |range| range.end);
             self.floor = self.floor.max(forgotten);
@@ -139,21 +173,73 @@ impl Acks {
         self.untold_from = Some(self.untold_from.map_or(number, |from| from.min(number)));
         if ack_eliciting {
             self.untold_eliciting = self.untold_eliciting.saturating_add(1);
-            self.raise_urgency(now, number, ecn);
+            self.raise_urgency(now, number, ecn, is_new_range);
             self.largest_eliciting = self.largest_eliciting.max(Some(number));
         }
+        self.was_ce = ecn == Some(Ecn::Ce);
     }
 
-    fn raise_urgency(&mut self, now: Instant, number: u64, ecn: Option<Ecn>) {
+    /// The peer wishes the packet that comes to be acknowledged at once.
+    pub(crate) fn on_immediate_ack(&mut self) {
+        self.urgency = Urgency::Now;
+    }
+
+    /// The peer's wish for all that comes after. `min_delay` is what we advertised.
+    pub(crate) fn on_ack_frequency(
+        &mut self,
+        frame: &AckFrequency,
+        min_delay: Duration,
+    ) -> Result<(), Fault> {
+        let delay = Duration::from_micros(frame.max_ack_delay_us);
+        if delay >= MAX_ACK_DELAY_END || delay < min_delay {
+            return Err(Fault::transport(
+                TransportCode::ProtocolViolation,
+                "a delay of acknowledgements out of bounds",
+            ));
+        }
+        if self
+            .wish
+            .sequence
+            .is_some_and(|last| frame.sequence <= last)
+        {
+            return Ok(());
+        }
+        self.wish = Wish {
+            sequence: Some(frame.sequence),
+            threshold: frame.ack_eliciting_threshold,
+            reordering: frame.reordering_threshold,
+        };
+        if let Delay::UpTo(longest) = &mut self.delay {
+            *longest = delay;
+        }
+        Ok(())
+    }
+
+    fn raise_urgency(&mut self, now: Instant, number: u64, ecn: Option<Ecn>, is_new_range: bool) {
         let Delay::UpTo(delay) = self.delay else {
             self.urgency = Urgency::Now;
             return;
         };
-        let enough = self.untold_eliciting >= ELICITING_PER_ACK;
-        if enough || ecn == Some(Ecn::Ce) || self.is_out_of_order(number) {
+        let enough = u64::from(self.untold_eliciting) > self.wish.threshold
+            || is_new_range && self.received.len() >= self.ranges_max / 2;
+        if enough || self.is_news_of_congestion(ecn) || self.is_reordered(number) {
             self.urgency = Urgency::Now;
         } else if self.urgency == Urgency::None {
             self.urgency = Urgency::By(now + delay);
+        }
+    }
+
+    /// Whether a mark is to be told at once: each, but the first of a row where the peer wishes
+    /// fewer acknowledgements.
+    fn is_news_of_congestion(&self, ecn: Option<Ecn>) -> bool {
+        ecn == Some(Ecn::Ce) && (self.wish.threshold <= 1 || !self.was_ce)
+    }
+
+    fn is_reordered(&self, number: u64) -> bool {
+        match self.wish.reordering {
+            0 => false,
+            1 => self.is_out_of_order(number),
+            threshold => self.is_beyond_reordering(number, threshold),
         }
     }
 
@@ -167,6 +253,25 @@ impl Acks {
         let run = self.received.range_of(number);
         let run_start = run.map_or(number, |run| run.start);
         number < before || run_start > self.floor.max(before.saturating_add(1))
+    }
+
+    /// Whether a packet lets the peer declare another lost, or was itself, when it does so after
+    /// `threshold` later ones (draft-ietf-quic-ack-frequency, section 6.2).
+    fn is_beyond_reordering(&self, number: u64, threshold: u64) -> bool {
+        let reported = self
+            .largest_told
+            .and_then(|largest| largest.checked_sub(threshold));
+        if reported.is_some_and(|reported| number <= reported) {
+            return true;
+        }
+        let first = self.received.first().map_or(0, |range| range.start);
+        let from = reported.map_or(first, |reported| reported + 1);
+        let from = from.max(self.floor);
+        let missing = self.received.range_of(from).map_or(from, |run| run.end);
+        let largest = self.largest_eliciting.map_or(number, |it| it.max(number));
+        largest
+            .checked_sub(missing)
+            .is_some_and(|by| by >= threshold)
     }
 
     /// Whether an ACK frame must be sent now, alone if need be.
@@ -220,6 +325,7 @@ impl Acks {
         self.untold_from = None;
         if written > 0 {
             let largest = largest.number;
+            self.largest_told = Some(largest);
             sent.push(SentFrame::Ack { largest });
         }
         written > 0
@@ -243,8 +349,8 @@ impl Acks {
     }
 }
 
-/// Ack-eliciting packets that one ACK frame answers (RFC 9000, section 13.2.2).
-const ELICITING_PER_ACK: u32 = 2;
+/// A delay that can no longer be asked for: 2^14 ms.
+const MAX_ACK_DELAY_END: Duration = Duration::from_millis(1 << 14);
 
 /// Packets received before an ACK frame goes with other frames although nothing asks for it.
 const UNTOLD_MAX: u32 = 16;

@@ -73,6 +73,16 @@ impl Datagrams {
         !self.lengths.is_empty()
     }
 
+    /// Whether another datagram would be refused.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lengths.len() >= self.limits.out || self.outgoing.len() >= self.limits.bytes_out
+    }
+
+    /// Length of the next datagram to send.
+    pub(crate) fn next_len(&self) -> Option<usize> {
+        self.lengths.front().map(|&len| len as usize)
+    }
+
     /// Size of the next DATAGRAM frame.
     #[cfg(test)]
     pub(crate) fn next_frame_len(&self) -> Option<usize> {

@@ -1,8 +1,9 @@
 //! QUIC versions 1 and 2 (RFC 9000, 9001, 9002, 9221, 9368, 9369).
 
+pub(crate) mod ack_frequency;
 pub(crate) mod acks;
 pub(crate) mod cids;
-pub(crate) mod congestion;
+pub mod congestion;
 pub(crate) mod connection;
 pub(crate) mod crypto_stream;
 pub(crate) mod datagrams;
@@ -13,6 +14,7 @@ pub(crate) mod ranges;
 pub(crate) mod recovery;
 pub(crate) mod sent;
 pub(crate) mod space;
+pub(crate) mod stream_map;
 pub(crate) mod streams;
 
 pub use connection::Stats;

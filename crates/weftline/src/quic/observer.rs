@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use crate::{
     crypto::Version,
-    probe::{LossTrigger, Metrics, Probe, ProbeEvent, ProbeFactory, Subject},
+    probe::{CongestionState, LossTrigger, Metrics, Probe, ProbeEvent, ProbeFactory, Subject},
     time::Instant,
 };
 
@@ -31,6 +31,7 @@ pub(crate) struct Told {
     pub(crate) version: Option<Version>,
     pub(crate) has_peer_params: bool,
     pub(crate) metrics: Metrics,
+    pub(crate) congestion: Option<CongestionState>,
     pub(crate) path: Option<(SocketAddr, bool)>,
     pub(crate) mtu: u16,
     pub(crate) datagrams_dropped: (u64, u64),

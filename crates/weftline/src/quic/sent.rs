@@ -44,6 +44,9 @@ pub(crate) enum SentFrame {
     PathChallenge,
     PathResponse,
     HandshakeDone,
+    AckFrequency {
+        sequence: u64,
+    },
     NewToken,
     Datagram,
 }

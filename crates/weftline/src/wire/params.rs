@@ -1,5 +1,5 @@
 //! Transport parameters (RFC 9000, section 18), with those of DATAGRAM frames (RFC 9221), version
-//! negotiation (RFC 9368), the greased fixed bit (RFC 9287) and RESET_STREAM_AT.
+//! negotiation (RFC 9368), the greased fixed bit (RFC 9287), RESET_STREAM_AT and ACK frequency.
 
 use alloc::vec::Vec;
 
@@ -59,6 +59,9 @@ pub struct TransportParameters {
     pub reset_stream_at: bool,
     /// The same under the number of older drafts, which some peers look for.
     pub reset_stream_at_old: bool,
+    /// The sender takes ACK_FREQUENCY and IMMEDIATE_ACK frames; the least delay of acknowledgements
+    /// that may be asked of it, in microseconds. No more than `max_ack_delay_ms`.
+    pub min_ack_delay_us: Option<u64>,
     /// The version in use and those the sender would use.
     pub version_information: Option<VersionInformation>,
 }
@@ -87,6 +90,7 @@ impl Default for TransportParameters {
             grease_quic_bit: false,
             reset_stream_at: false,
             reset_stream_at_old: false,
+            min_ack_delay_us: None,
             version_information: None,
         }
     }
@@ -122,6 +126,7 @@ impl TransportParameters {
             params.set(id, value, sender)?;
         }
         params.check_preferred_address()?;
+        params.check_min_ack_delay()?;
         Ok(params)
     }
 
@@ -161,6 +166,7 @@ impl TransportParameters {
             GREASE_QUIC_BIT => self.grease_quic_bit = flag(value)?,
             RESET_STREAM_AT => self.reset_stream_at = flag(value)?,
             RESET_STREAM_AT_OLD => self.reset_stream_at_old = flag(value)?,
+            MIN_ACK_DELAY => self.min_ack_delay_us = Some(number(value)?),
             VERSION_INFORMATION => {
                 self.version_information = Some(VersionInformation::parse(value, sender)?);
             }
@@ -174,6 +180,15 @@ impl TransportParameters {
         if self.preferred_address.is_some() && self.initial_source_connection_id == Some(Cid::EMPTY)
         {
             return Err(ParamsError("preferred_address without a connection ID"));
+        }
+        Ok(())
+    }
+
+    /// draft-ietf-quic-ack-frequency, section 3.
+    fn check_min_ack_delay(&self) -> Result<(), ParamsError> {
+        let max = u64::from(self.max_ack_delay_ms) * 1000;
+        if self.min_ack_delay_us.is_some_and(|min| min > max) {
+            return Err(ParamsError("min_ack_delay is above max_ack_delay"));
         }
         Ok(())
     }
@@ -230,6 +245,9 @@ impl TransportParameters {
             default.active_connection_id_limit,
         );
         number(MAX_DATAGRAM_FRAME_SIZE, self.max_datagram_frame_size, 0);
+        if let Some(delay) = self.min_ack_delay_us {
+            put_number(out, MIN_ACK_DELAY, delay);
+        }
     }
 
     fn encode_flags(&self, out: &mut Vec<u8>) {
@@ -380,10 +398,11 @@ const VERSION_INFORMATION: u64 = 0x11;
 const RESET_STREAM_AT: u64 = 0x1d;
 const MAX_DATAGRAM_FRAME_SIZE: u64 = 0x20;
 const GREASE_QUIC_BIT: u64 = 0x2ab2;
+const MIN_ACK_DELAY: u64 = 0xff04_de1b;
 const RESET_STREAM_AT_OLD: u64 = 0x17_f758_6d2c_b571;
 
 /// All of them, to tell which appeared. At most 32.
-const KNOWN: [u64; 22] = [
+const KNOWN: [u64; 23] = [
     ORIGINAL_DESTINATION_CONNECTION_ID,
     MAX_IDLE_TIMEOUT,
     STATELESS_RESET_TOKEN,
@@ -406,6 +425,7 @@ const KNOWN: [u64; 22] = [
     MAX_DATAGRAM_FRAME_SIZE,
     GREASE_QUIC_BIT,
     RESET_STREAM_AT_OLD,
+    MIN_ACK_DELAY,
 ];
 
 const SERVER_ONLY: [u64; 4] = [

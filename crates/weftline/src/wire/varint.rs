@@ -15,10 +15,17 @@ pub const fn len(value: u64) -> usize {
 
 /// Reads one integer from the front of `bytes`; also gives what follows it. `None` when the input
 /// ends inside it.
+#[inline]
 pub fn decode(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, tail) = bytes.split_first()?;
+    if first < 0x40 {
+        return Some((u64::from(first), tail));
+    }
+    decode_long(first, bytes)
+}
+
+fn decode_long(first: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
     match first >> 6 {
-        0 => Some((u64::from(first), tail)),
         1 => {
             let (head, tail) = bytes.split_first_chunk()?;
             Some((u64::from(u16::from_be_bytes(*head) & 0x3fff), tail))

@@ -41,6 +41,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Takes the next `n` bytes for the caller to fill. Their content is unspecified.
+    #[inline]
     pub fn reserve(&mut self, n: usize) -> Result<&mut [u8], NoRoom> {
         let end = self.at.checked_add(n).ok_or(NoRoom)?;
         let room = self.buf.get_mut(self.at..end).ok_or(NoRoom)?;
@@ -49,12 +50,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes `bytes`.
+    #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
         self.reserve(bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 
     /// Writes one byte.
+    #[inline]
     pub fn u8(&mut self, value: u8) -> Result<(), NoRoom> {
         self.bytes(&[value])
     }
@@ -72,7 +75,16 @@ impl<'a> Writer<'a> {
     /// Writes `value` as a variable-length integer in as few bytes as it needs (RFC 9000,
     /// section 16). A value past [`varint::MAX`] is a bug of the caller and is written as that
     /// maximum.
+    #[inline]
     pub fn varint(&mut self, value: u64) -> Result<(), NoRoom> {
+        // Most are that small.
+        if value < 0x40 {
+            return self.u8(value as u8);
+        }
+        self.long_varint(value)
+    }
+
+    fn long_varint(&mut self, value: u64) -> Result<(), NoRoom> {
         varint::encode(value, self.reserve(varint::len(value))?);
         Ok(())
     }

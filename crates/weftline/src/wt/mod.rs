@@ -31,14 +31,14 @@ pub use negotiate::offered_protocols;
 pub use request::SessionRequest;
 pub use session::SessionStats;
 
-use self::{pending::Pending, session::Session, stream::Stream};
+use self::{credit::Kind, pending::Pending, session::Session, stream::Stream};
 use crate::{
     config::Limits,
     error::{Fault, SessionError},
     event::Event,
     h3, quic,
     time::Instant,
-    wire::{Side, StreamId},
+    wire::{Dir, Side, StreamId},
 };
 
 /// A session: the stream that its CONNECT request came on.
@@ -239,6 +239,23 @@ impl Layer {
     /// Figures of a session.
     pub(crate) fn stats(&self, id: SessionId) -> Option<SessionStats> {
         self.sessions.get(&id).map(|session| session.stats)
+    }
+
+    /// Whether the peer gives a stream's session no more credit for data.
+    pub(crate) fn lacks_credit(&self, id: StreamId) -> bool {
+        let session = self.streams.get(&id).map(|stream| stream.session);
+        session.is_some_and(|session| self.is_used_up(session, Kind::Data))
+    }
+
+    /// Whether the peer lets a session have no more streams.
+    pub(crate) fn lacks_streams(&self, id: SessionId, dir: Dir) -> bool {
+        self.is_used_up(id, Kind::Streams(dir))
+    }
+
+    fn is_used_up(&self, id: SessionId, kind: Kind) -> bool {
+        let session = self.sessions.get(&id);
+        let credit = session.and_then(|session| session.credit.as_ref());
+        credit.is_some_and(|credit| credit.available(kind) == 0)
     }
 
     /// Sessions that are established.

@@ -57,8 +57,22 @@ impl Layer {
         Ok(stream)
     }
 
-    /// Bytes that a write would take now.
-    pub(crate) fn writable(&self, io: &Io<'_>, id: StreamId) -> usize {
+    /// Bytes that a write would take now; if none, the application hears of room as after a refused
+    /// write.
+    pub(crate) fn writable(&mut self, io: &mut Io<'_>, id: StreamId) -> usize {
+        let room = self.room(io, id);
+        // The same that a write does, but for the write.
+        if room == 0
+            && self.begin_write(io, id, 1).is_ok()
+            && let Some(stream) = self.streams.get_mut(&id)
+        {
+            stream.blocked = Blocked::ByQuic;
+            io.quic.want_room(id);
+        }
+        room
+    }
+
+    fn room(&self, io: &Io<'_>, id: StreamId) -> usize {
         let Some(stream) = self.streams.get(&id) else {
             return 0;
         };
@@ -106,12 +120,12 @@ impl Layer {
         io.quic.finish(id).map_err(write_error)
     }
 
-    /// Drops what was not delivered, with the application's code.
-    pub(crate) fn reset(&mut self, io: &mut Io<'_>, id: StreamId, code: u32) {
+    /// Drops what was not delivered past the first `reliable` bytes, with the application's code.
+    pub(crate) fn reset_at(&mut self, io: &mut Io<'_>, id: StreamId, code: u32, reliable: u64) {
         if let Some(stream) = self.streams.get(&id) {
             // Our header must arrive, or the peer cannot tell whose stream this was.
             let header = match stream.header {
-                Header::Written => stream.header_out,
+                Header::Written => stream.header_out.saturating_add(reliable),
                 Header::Rest(_) => 0,
             };
             io.quic.reset_at(id, codes::to_wire(code), header);
@@ -221,6 +235,7 @@ impl Layer {
             StreamChange::Finished(id) if self.streams.contains_key(&id) => {
                 io.events.push_back(Event::StreamFinished(id));
             }
+            StreamChange::BufferLow(id) => io.events.push_back(Event::BufferLow(id)),
             StreamChange::Received(id) => self.charge_received(io, id),
             StreamChange::Closed { id, sent, received } => {
                 self.pending.forget_stream(id);

@@ -145,6 +145,9 @@ impl App {
                     "not blocked: {event:?}"
                 );
             }
+            Event::BufferLow(id) => {
+                self.stream(*id, event);
+            }
             Event::StreamFinished(id) => {
                 let stream = self.stream(*id, event);
                 assert!(!core::mem::replace(&mut stream.finished, true));

@@ -1,5 +1,6 @@
 //! Two whole connections, without an endpoint around them.
 
+mod blocked;
 mod guarantees;
 mod hostile;
 mod http;

@@ -275,3 +275,59 @@ fn configurations() {
         .with_limits(|limits| limits.streams_uni = 0);
     assert!(bare.with_transport(|t| t.datagrams = false).build().is_ok());
 }
+
+#[test]
+fn sending_by_order_and_the_state_of_the_buffer() {
+    let mut pair = connected();
+    let [low, high] = [(); 2].map(|()| pair.client.raw().open(Dir::Uni).unwrap());
+    pair.client.raw().set_send_order(high, 7);
+    pair.client.raw().set_send_group(low, 0);
+    for id in [low, high] {
+        assert_eq!(pair.client.raw().write(id, &[7; 100_000]), Ok(100_000));
+        pair.client.raw().finish(id).unwrap();
+    }
+    assert_eq!(pair.client.raw().buffered(low), 100_000);
+    pair.client.raw().set_low_water(low, 50_000);
+    pair.client.raw().set_low_water(high, 50_000);
+    pair.run();
+    let events = pair.client.take();
+    let expected = [
+        Event::BufferLow(high),
+        Event::StreamFinished(high),
+        Event::BufferLow(low),
+        Event::StreamFinished(low),
+    ];
+    assert_eq!(events, expected);
+    assert_eq!(pair.client.raw().buffered(low), 0);
+}
+
+#[test]
+fn no_room_is_followed_by_room() {
+    let mut pair = connected();
+    let id = pair.client.raw().open(Dir::Uni).unwrap();
+    // The first time some of it gets through; then the peer's credit is used up.
+    for expected in [&[Event::Writable(id)][..], &[]] {
+        while pair.client.raw().writable(id) > 0 {
+            pair.client.raw().write(id, &[0; 10_000]).unwrap();
+        }
+        pair.run();
+        assert_eq!(pair.client.take(), expected);
+    }
+    while let Ok(Some(_)) = pair.server.raw().read(id, 10_000) {}
+    pair.run();
+    assert_eq!(pair.client.take(), [Event::Writable(id)]);
+    assert!(pair.client.raw().writable(id) > 0);
+}
+
+#[test]
+fn a_reset_delivers_what_it_promises() {
+    let mut pair = connected();
+    let id = pair.client.raw().open(Dir::Uni).unwrap();
+    pair.client.raw().write(id, b"kept, and not kept").unwrap();
+    pair.client.raw().reset_at(id, 99, 4);
+    pair.run();
+    assert_eq!(
+        read(&mut pair.server, id),
+        (b"kept".to_vec(), Some(ReadError::Reset(99)))
+    );
+}

@@ -489,3 +489,40 @@ fn quic_limits_streams_too() {
     );
     pair.client.open(session, Dir::Uni, b"x");
 }
+
+#[test]
+fn room_orders_and_low_buffers_in_a_session() {
+    let (mut pair, session) = Pair::with_session(&Options::default());
+    let [low, high] = [(); 2].map(|()| pair.client.conn.open_stream(session, Dir::Uni).unwrap());
+    let client = &mut pair.client.conn;
+    client.set_send_order(high, 1);
+    client.set_send_group(low, 0);
+    for id in [low, high] {
+        client.write(id, &[7; 100_000]).unwrap();
+        client.set_low_water(id, 1000);
+        assert!(client.buffered(id) >= 100_000);
+    }
+    pair.run();
+    let expected = [Event::BufferLow(high), Event::BufferLow(low)];
+    assert_eq!(pair.client.take(), expected);
+    // The application's question arms the event, by QUIC's room and by the session's credit.
+    while pair.client.conn.writable(low) > 0 {
+        pair.client.conn.write(low, &[7; 10_000]).unwrap();
+    }
+    for _ in 0..5 {
+        pair.run();
+        pair.server.read(low);
+    }
+    let events = pair.client.take();
+    assert_eq!(events, [Event::Writable(low)]);
+}
+
+#[test]
+fn a_reset_delivers_what_it_promises() {
+    let (mut pair, session) = Pair::with_session(&Options::default());
+    let id = pair.client.open(session, Dir::Uni, b"kept, and not kept");
+    pair.client.conn.reset_at(id, 99, 4);
+    pair.run();
+    let read = pair.server.read(id);
+    assert_eq!(read, (b"kept".to_vec(), Some(ReadError::Reset(Some(99)))));
+}

@@ -82,7 +82,7 @@ impl World {
                 self.phases.on_ack_sent();
                 "ok".to_string()
             }
-            Ack(pn, slot) => match self.phases.on_ack(pn, slot, self.now + PTO * 3) {
+            Ack(pn, slot) => match self.phases.on_ack(pn, slot, || self.now + PTO * 3) {
                 Ok(()) => "ok".to_string(),
                 Err(fault) => describe(&fault),
             },
@@ -98,7 +98,7 @@ impl World {
 
     fn open(&mut self, phase: bool, pn: u64, packet: &mut [u8]) -> String {
         let until = self.now + PTO * 3;
-        match self.phases.open(phase, pn, b"head", packet, until) {
+        match self.phases.open(phase, pn, b"head", packet, || until) {
             Ok(opened) => {
                 assert_eq!(opened.len, 5);
                 format!("{:?}", opened.keys)
@@ -301,8 +301,9 @@ fn sides_follow_each_other() {
         let mut packet = [0; TAG_LEN];
         from.seal(pn, b"", &mut packet).unwrap();
         from.on_ack_sent();
-        let opened = to.open(phase, pn, b"", &mut packet, now).unwrap();
-        to.on_ack(pn.saturating_sub(1), opened.keys, now).unwrap();
+        let opened = to.open(phase, pn, b"", &mut packet, || now).unwrap();
+        to.on_ack(pn.saturating_sub(1), opened.keys, || now)
+            .unwrap();
     };
     for pn in 0..40 {
         now += PTO;
@@ -417,10 +418,10 @@ fn forged_phases_derive_nothing() {
         Box::new(Counted(next, alloc::sync::Arc::clone(&count))),
     );
     for pn in 0..50 {
-        let forged = phases.open(pn % 2 == 1, pn, b"", &mut [1; 30], Instant::ZERO);
+        let forged = phases.open(pn % 2 == 1, pn, b"", &mut [1; 30], || Instant::ZERO);
         assert_eq!(forged, Err(OpenError::Drop));
         // Too short for a tag.
-        let short = phases.open(true, pn, b"", &mut [1; 3], Instant::ZERO);
+        let short = phases.open(true, pn, b"", &mut [1; 3], || Instant::ZERO);
         assert_eq!(short, Err(OpenError::Drop));
     }
     assert_eq!(count.load(core::sync::atomic::Ordering::Relaxed), 1);

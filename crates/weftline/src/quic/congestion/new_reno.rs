@@ -1,32 +1,40 @@
-//! NewReno, as RFC 9002 has it (section 7.3 and appendix B).
+//! NewReno, as RFC 9002 has it (section 7.3 and appendix B), with HyStart++ in slow start.
 
-use alloc::boxed::Box;
-
-use super::{AckedPacket, Cause, Controller, initial_window, minimum_window};
+use super::{
+    Acked, Cause, CongestionEvent, Controller, Start,
+    hystart::{HyStart, Step},
+    initial_window, minimum_window,
+};
 use crate::time::Instant;
 
-/// Doubles the window each round trip until the first loss; from then on adds one datagram each
-/// round trip and halves at each loss.
+/// Doubles the window each round trip until the first loss or sign of a queue; from then on adds
+/// one datagram each round trip and halves at each loss.
 #[derive(Clone, Debug)]
-pub(crate) struct NewReno {
+pub struct NewReno {
     max_datagram_size: u16,
     window: u64,
     /// Where slow start ends.
     ssthresh: u64,
+    slow_start: HyStart,
     /// When the current recovery period began. Packets sent until then tell nothing new.
     recovery_start: Option<Instant>,
     /// Bytes acknowledged in congestion avoidance that have not yet raised the window.
     acked: u64,
+    /// Window and threshold before the latest loss event.
+    before: Option<(u64, u64)>,
 }
 
 impl NewReno {
-    pub(crate) fn new(max_datagram_size: u16) -> Self {
+    /// In its first state.
+    pub fn new(start: &Start) -> Self {
         Self {
-            max_datagram_size,
-            window: initial_window(max_datagram_size),
+            max_datagram_size: start.max_datagram_size,
+            window: start.initial_window(),
             ssthresh: u64::MAX,
+            slow_start: HyStart::new(start.now),
             recovery_start: None,
             acked: 0,
+            before: None,
         }
     }
 
@@ -37,47 +45,74 @@ impl NewReno {
     fn minimum(&self) -> u64 {
         minimum_window(self.max_datagram_size)
     }
+
+    fn grow_in_slow_start(&mut self, acked: &Acked) {
+        match self.slow_start.on_ack(acked) {
+            Step::Grow(bytes) => self.window = self.window.saturating_add(bytes),
+            Step::Leave => self.ssthresh = self.window,
+        }
+    }
 }
 
 impl Controller for NewReno {
+    fn name(&self) -> &'static str {
+        "newreno"
+    }
+
     fn window(&self) -> u64 {
         self.window
     }
 
-    fn on_sent(&mut self, _now: Instant, _bytes: u16, _in_flight: u64) {}
+    fn in_slow_start(&self) -> bool {
+        self.window < self.ssthresh
+    }
 
-    fn on_ack(&mut self, ack: &AckedPacket) {
-        if ack.app_limited || self.in_recovery(ack.sent) {
+    fn ssthresh(&self) -> Option<u64> {
+        (self.ssthresh < u64::MAX).then_some(self.ssthresh)
+    }
+
+    fn on_ack(&mut self, acked: &Acked) {
+        if acked.app_limited || self.in_recovery(acked.sent) {
             return;
         }
-        let bytes = u64::from(ack.bytes);
-        if self.window < self.ssthresh {
-            self.window = self.window.saturating_add(bytes);
+        if self.in_slow_start() {
+            self.grow_in_slow_start(acked);
             return;
         }
         // One datagram for each window acknowledged, counted in bytes so that nothing is lost to
         // rounding (RFC 3465, section 2.1).
-        self.acked += bytes;
+        self.acked += acked.bytes;
         if self.acked >= self.window {
             self.acked -= self.window;
             self.window = self.window.saturating_add(self.max_datagram_size.into());
         }
     }
 
-    fn on_congestion_event(&mut self, now: Instant, sent: Instant, cause: Cause) {
-        match cause {
+    fn on_congestion_event(&mut self, event: &CongestionEvent) {
+        match event.cause {
             Cause::Persistent => {
                 self.window = self.minimum();
                 self.recovery_start = None;
                 self.acked = 0;
+                self.before = None;
+                self.slow_start = HyStart::new(event.now);
             }
-            Cause::Loss | Cause::Ecn if self.in_recovery(sent) => {}
-            Cause::Loss | Cause::Ecn => {
-                self.recovery_start = Some(now);
-                self.ssthresh = self.window / 2;
-                self.window = self.ssthresh.max(self.minimum());
+            Cause::Loss | Cause::Ecn if self.in_recovery(event.sent) => {}
+            cause @ (Cause::Loss | Cause::Ecn) => {
+                self.before = (cause == Cause::Loss).then_some((self.window, self.ssthresh));
+                self.recovery_start = Some(event.now);
+                self.ssthresh = (self.window / 2).max(self.minimum());
+                self.window = self.ssthresh;
                 self.acked = 0;
             }
+        }
+    }
+
+    fn on_spurious_loss(&mut self, _now: Instant) {
+        if let Some((window, ssthresh)) = self.before.take() {
+            self.window = self.window.max(window);
+            self.ssthresh = ssthresh;
+            self.recovery_start = None;
         }
     }
 
@@ -88,9 +123,5 @@ impl Controller for NewReno {
             self.window = initial_window(max_datagram_size);
         }
         self.window = self.window.max(self.minimum());
-    }
-
-    fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(self.clone())
     }
 }

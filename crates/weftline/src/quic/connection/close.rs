@@ -12,6 +12,7 @@ use crate::{
     event::{CloseReason, ClosedBy, ErrorSpace},
     probe::ProbeEvent,
     quic::recovery::SpaceId,
+    stats::FrameKind,
     time::Instant,
     wire::{Writer, frame::ConnectionClose, frame::types},
 };
@@ -199,10 +200,12 @@ impl Connection {
         close.is_some_and(|close| core::mem::take(&mut close.unsent))
     }
 
-    pub(super) fn write_close(&self, id: SpaceId, w: &mut Writer<'_>) {
+    pub(super) fn write_close(&mut self, id: SpaceId, w: &mut Writer<'_>) {
         if let Some(close) = &self.close {
             // With no room for a reason, the code alone will do.
-            let _ = close.frame(id).encode(w);
+            if close.frame(id).encode(w).is_ok() {
+                self.stats.frames_sent.add(FrameKind::ConnectionClose);
+            }
         }
     }
 }

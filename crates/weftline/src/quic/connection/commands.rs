@@ -81,7 +81,25 @@ impl Connection {
     }
 
     pub(crate) fn set_priority(&mut self, id: StreamId, priority: i32) {
-        self.streams.set_priority(id, priority);
+        self.streams.set_rank(id, |rank| rank.priority = priority);
+    }
+
+    pub(crate) fn set_send_group(&mut self, id: StreamId, group: u32) {
+        self.streams.set_rank(id, |rank| rank.group = group);
+    }
+
+    pub(crate) fn set_send_order(&mut self, id: StreamId, order: i64) {
+        self.streams.set_rank(id, |rank| rank.order = order);
+    }
+
+    /// Has [`StreamChange::BufferLow`] tell, once, when no more than this much is buffered.
+    pub(crate) fn set_low_water(&mut self, id: StreamId, bytes: u64) {
+        self.streams.set_low_water(id, bytes);
+    }
+
+    /// Has [`StreamChange::Writable`] tell of room.
+    pub(crate) fn want_room(&mut self, id: StreamId) {
+        self.streams.want_room(id);
     }
 
     pub(crate) fn read(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, ReadFail> {
@@ -243,7 +261,17 @@ impl Connection {
             packets_received: self.stats.packets_received,
             packets_dropped: self.stats.packets_dropped,
             packets_lost: self.recovery.lost_packets(),
+            packets_late: self.recovery.late_packets(),
             datagrams_dropped: self.datagrams.dropped_in() + self.datagrams.dropped_out(),
+            frames_sent: self.stats.frames_sent,
+            frames_received: self.stats.frames_received,
+            bytes_resent: self.streams.resent(),
+            udp_sent: self.stats.udp_sent,
+            udp_received: self.stats.udp_received,
+            handshake_time: self.stats.handshake_time,
+            key_updates: self.key_updates(),
+            blocked_by_congestion: self.stats.blocked_by_congestion,
+            blocked_by_pacer: self.stats.blocked_by_pacer,
             pto_count: self.recovery.pto_count(),
             memory: self.accounted_bytes(),
         }

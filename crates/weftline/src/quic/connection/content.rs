@@ -75,6 +75,9 @@ impl Connection {
                     content.has_ack = self.write_ack(now, id, w, &mut sent);
                 }
                 self.write_frames(now, id, capacity, w, &mut sent, &mut content);
+                if fill == Fill::Probe {
+                    self.write_immediate_ack(id, w, &mut sent);
+                }
                 if self.space(id).ping || fill == Fill::Probe && !is_eliciting(&sent) {
                     self.write_ping(id, w, &mut sent);
                 }
@@ -115,6 +118,7 @@ impl Connection {
         self.write_new_token(w, sent);
         self.write_path_frames(now, capacity, w, sent, content);
         self.streams.write_control(w, sent);
+        self.write_ack_frequency(w, sent);
         // Without room the rest waits for the next packet.
         let _ = self.write_cid_frames(w, sent);
         if self.datagrams.has_data() {
@@ -140,6 +144,25 @@ impl Connection {
         if Frame::Ping.encode(w).is_ok() {
             self.space_mut(id).ping = false;
             sent.push(SentFrame::Ping);
+        }
+    }
+
+    /// A probe waits for no delayed acknowledgement.
+    fn write_immediate_ack(&mut self, id: SpaceId, w: &mut Writer<'_>, sent: &mut SentFrames) {
+        let is_taken = id == SpaceId::Data && self.ack_wishes.are_taken();
+        if is_taken && Frame::ImmediateAck.encode(w).is_ok() {
+            sent.push(SentFrame::Ping);
+        }
+    }
+
+    fn write_ack_frequency(&mut self, w: &mut Writer<'_>, sent: &mut SentFrames) {
+        if let Some(frame) = self.ack_wishes.unsent()
+            && frame.encode(w).is_ok()
+        {
+            self.ack_wishes.on_sent(&frame);
+            self.update_peer_ack_delay();
+            let sequence = frame.sequence;
+            sent.push(SentFrame::AckFrequency { sequence });
         }
     }
 

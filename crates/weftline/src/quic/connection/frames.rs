@@ -4,9 +4,10 @@ use core::time::Duration;
 
 use super::{
     Connection,
-    handshake::DoneFrame,
+    handshake::{self, DoneFrame},
     new_token::NewTokenFrame,
-    receive::{Arrival, OpenedPacket},
+    phase::Phase,
+    receive::{Arrival, OpenedPacket, three_ptos_from},
 };
 use crate::{
     error::{Fault, TransportCode},
@@ -53,6 +54,7 @@ impl Connection {
                 let fault = violation("a frame in a packet of the wrong type");
                 return Err(blame(fault, frame_type));
             }
+            self.count_received(&frame);
             seen.is_eliciting |= frame.is_ack_eliciting();
             seen.is_probing &= frame.is_probing();
             self.on_frame(now, arrival, packet, frame)
@@ -109,6 +111,15 @@ impl Connection {
                 Ok(())
             }
             Frame::HandshakeDone => self.on_handshake_done(now),
+            Frame::ImmediateAck => {
+                self.space_mut(packet.id).acks.on_immediate_ack();
+                Ok(())
+            }
+            Frame::AckFrequency(f) => {
+                let min_delay = handshake::min_ack_delay(&self.config);
+                let acks = &mut self.space_mut(packet.id).acks;
+                acks.on_ack_frequency(&f, min_delay)
+            }
             Frame::NewToken(f) => self.on_new_token(f.token),
             Frame::Datagram(f) => self.on_datagram_frame(f.data),
         }
@@ -132,13 +143,17 @@ impl Connection {
         };
         self.recovery
             .on_ack(now, packet.id, ack_frame, &mut self.outcome)?;
-        let update_from = self.three_ptos_from(now);
-        let phases = self.space_mut(packet.id).keys.phases_mut();
+        let recovery = &self.recovery;
+        let update_from = || three_ptos_from(now, recovery);
+        let phases = self.spaces[packet.id as usize].keys.phases_mut();
         if let (Some(phases), Some(keys)) = (phases, packet.keys) {
             phases.on_ack(ack.largest, keys, update_from)?;
         }
         self.streams.on_rtt(self.recovery.rtt().smoothed());
         self.apply_outcome(packet.id);
+        if self.phase == Phase::Confirmed {
+            self.ack_wishes.update(now, self.recovery.active());
+        }
         Ok(())
     }
 
@@ -211,6 +226,10 @@ impl Connection {
             | SentFrame::PathResponse
             | SentFrame::HandshakeDone
             | SentFrame::Datagram => {}
+            SentFrame::AckFrequency { sequence } => {
+                self.ack_wishes.on_acked(sequence);
+                self.update_peer_ack_delay();
+            }
             SentFrame::Stream { .. }
             | SentFrame::ResetStream(_)
             | SentFrame::StopSending(_)
@@ -232,6 +251,10 @@ impl Connection {
                 self.remote_cids.on_retirement_lost(sequence);
             }
             SentFrame::HandshakeDone => self.handshake.done = DoneFrame::Unsent,
+            SentFrame::AckFrequency { sequence } => {
+                self.ack_wishes.on_lost(sequence);
+                self.update_peer_ack_delay();
+            }
             SentFrame::NewToken => self.handshake.new_token.on_lost(),
             // Newer ones follow, or challenges have a timer of their own.
             SentFrame::Ping
@@ -249,6 +272,13 @@ impl Connection {
             | SentFrame::StreamDataBlocked(..)
             | SentFrame::StreamsBlocked(..) => self.streams.on_lost(frame),
         }
+    }
+
+    /// Timeouts allow for the longest delay that the peer keeps or is about to keep
+    /// (draft-ietf-quic-ack-frequency, section 7).
+    pub(super) fn update_peer_ack_delay(&mut self) {
+        let delay = self.ack_wishes.max_delay();
+        self.recovery.set_peer_max_ack_delay(delay);
     }
 
     /// Has the oldest frames that await acknowledgement sent again, for a probe to carry.

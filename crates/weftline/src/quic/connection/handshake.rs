@@ -13,8 +13,12 @@ use crate::{
     crypto::{KeyChange, Level, TlsError, phase::KeyPhases},
     error::{Fault, TransportCode},
     quic::{
-        acks::Acks, crypto_stream::CryptoStream, random::Random, recovery::SpaceId,
-        space::SpaceKeys, streams::StreamParams,
+        acks::Acks,
+        crypto_stream::CryptoStream,
+        random::Random,
+        recovery::{GRANULARITY, SpaceId},
+        space::SpaceKeys,
+        streams::StreamParams,
     },
     time::Instant,
     wire::{
@@ -111,7 +115,7 @@ pub(super) fn local_params(
         initial_max_stream_data_uni: streams.uni,
         initial_max_streams_bidi: streams.streams_bidi,
         initial_max_streams_uni: streams.streams_uni,
-        max_ack_delay_ms: u16::try_from(config.max_ack_delay.as_millis()).unwrap_or(u16::MAX),
+        max_ack_delay_ms: max_ack_delay_ms(config),
         active_connection_id_limit: limits.peer_cids as u64,
         initial_source_connection_id: Some(local_cid),
         max_datagram_frame_size: if config.datagrams {
@@ -121,11 +125,21 @@ pub(super) fn local_params(
         },
         reset_stream_at: true,
         reset_stream_at_old: true,
+        min_ack_delay_us: u64::try_from(min_ack_delay(config).as_micros()).ok(),
         version_information: Some(versions),
         ..TransportParameters::default()
     };
     let [grease, value @ ..] = random.bytes::<8>();
     params.encode(Some((grease_id(u32::from(grease)), &value)))
+}
+
+fn max_ack_delay_ms(config: &TransportConfig) -> u16 {
+    u16::try_from(config.max_ack_delay.as_millis()).unwrap_or(u16::MAX)
+}
+
+/// The least delay of acknowledgements that a peer may ask for: what timers can keep.
+pub(super) fn min_ack_delay(config: &TransportConfig) -> Duration {
+    Duration::from_millis(max_ack_delay_ms(config).into()).min(GRANULARITY)
 }
 
 impl Connection {
@@ -246,6 +260,7 @@ impl Connection {
         };
         self.check_nothing_left(SpaceId::Handshake)?;
         self.phase = self.phase.after(Step::Complete);
+        self.stats.handshake_time = self.stats.began.map(|began| now.saturating_since(began));
         self.handshake.read_level = Level::OneRtt;
         self.timers.clear(TimerId::Handshake);
         self.apply_peer_params(&params)?;
@@ -271,7 +286,9 @@ impl Connection {
             streams_uni: params.initial_max_streams_uni,
         });
         let max_ack_delay = Duration::from_millis(params.max_ack_delay_ms.into());
-        self.recovery.set_peer_max_ack_delay(max_ack_delay);
+        self.ack_wishes
+            .on_peer_params(params.min_ack_delay_us, max_ack_delay);
+        self.update_peer_ack_delay();
         let largest = u16::try_from(params.max_udp_payload_size).unwrap_or(u16::MAX);
         if self.paths.limit_mtu(largest) {
             self.on_mtu_change();

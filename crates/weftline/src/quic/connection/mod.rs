@@ -12,9 +12,11 @@ use core::{
     time::Duration,
 };
 
+mod blocked;
 mod close;
 mod commands;
 mod content;
+mod figures;
 mod frames;
 mod handshake;
 mod new_token;
@@ -33,8 +35,8 @@ use self::{
 };
 use super::{
     StreamChange,
+    ack_frequency::AckWishes,
     cids::{LocalCids, RemoteCids},
-    congestion::NewReno,
     datagrams::Datagrams,
     observer::Observer,
     path::{self, Mtu, Paths},
@@ -51,6 +53,7 @@ use crate::{
     entropy::Entropy,
     event::{CloseReason, PathChange},
     probe::ProbeFactory,
+    stats::FrameCounts,
     time::Instant,
     wire::{Cid, ResetToken, Side},
 };
@@ -79,11 +82,14 @@ pub(crate) struct Connection {
     streams: Streams,
     datagrams: Datagrams,
     paths: Paths,
+    ack_wishes: AckWishes,
     local_cids: LocalCids,
     remote_cids: RemoteCids,
     timers: Timers,
     /// Where the layer above knows the peer to be.
     told_route: Option<path::Route>,
+    /// When the idle timer was restarted last.
+    idle_from: Instant,
     /// The peer's connection ID for us in its latest packet.
     used_cid: Cid,
     /// An ack-eliciting packet was sent since the last packet was received.
@@ -169,9 +175,29 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Packets declared lost that arrived after all: they were late.
+    pub packets_late: u64,
     /// Datagrams (RFC 9221) of either direction that were dropped: for want of room here, or
     /// because they no longer fit a packet.
     pub datagrams_dropped: u64,
+    /// Frames sent, by type.
+    pub frames_sent: FrameCounts,
+    /// Frames received, by type.
+    pub frames_received: FrameCounts,
+    /// Bytes of stream data sent again.
+    pub bytes_resent: u64,
+    /// UDP datagrams sent.
+    pub udp_sent: u64,
+    /// UDP datagrams received.
+    pub udp_received: u64,
+    /// From the connection's beginning to the end of its handshake, once that was.
+    pub handshake_time: Option<Duration>,
+    /// Updates of the 1-RTT keys, of either side's making.
+    pub key_updates: u64,
+    /// How often there was something to send, and the congestion window was full.
+    pub blocked_by_congestion: u64,
+    /// How often there was something to send, and the pacer held it back.
+    pub blocked_by_pacer: u64,
     /// Probe timeouts in a row, since the peer last acknowledged something.
     pub pto_count: u32,
     /// Bytes of memory held for the peer or on its behalf, without what is the same for every
@@ -187,6 +213,14 @@ struct Counts {
     packets_sent: u64,
     packets_received: u64,
     packets_dropped: u64,
+    frames_sent: FrameCounts,
+    frames_received: FrameCounts,
+    udp_sent: u64,
+    udp_received: u64,
+    began: Option<Instant>,
+    handshake_time: Option<Duration>,
+    blocked_by_congestion: u64,
+    blocked_by_pacer: u64,
 }
 
 /// What a connection of either side is made from.
@@ -343,7 +377,7 @@ impl Connection {
         version: Version,
         setup: &Setup<'_>,
         provider: Arc<dyn Provider>,
-        random: Random,
+        mut random: Random,
         session: Box<dyn Session>,
         handshake: Handshake,
         streams: Streams,
@@ -367,7 +401,8 @@ impl Connection {
                 initial_rtt: config.initial_rtt,
                 max_datagram_size: datagram_size,
                 max_sent_packets: limits.sent_packets,
-                controller: Box::new(NewReno::new(datagram_size)),
+                congestion: config.congestion.clone(),
+                seed: random.u64(),
             },
         );
         let route = path::Route {
@@ -394,6 +429,7 @@ impl Connection {
             streams,
             datagrams: Datagrams::new(&limits),
             paths: Paths::new(side, route, mtu, limits.path_responses),
+            ack_wishes: AckWishes::default(),
             local_cids: LocalCids::new(local_cid),
             remote_cids: RemoteCids::new(
                 peer_cid.unwrap_or(original_cid),
@@ -402,6 +438,7 @@ impl Connection {
             ),
             timers: Timers::default(),
             told_route: Some(route),
+            idle_from: Instant::ZERO,
             used_cid: original_cid,
             sent_since_heard: false,
             has_new_keys: false,

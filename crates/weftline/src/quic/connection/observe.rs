@@ -1,10 +1,15 @@
 //! Telling the probe, if there is one.
 
-use super::{Connection, Setup, packet::Draft, phase::Phase, receive::Arrival};
+use super::{
+    Connection, Setup,
+    packet::{Dispatch, Draft},
+    phase::Phase,
+    receive::Arrival,
+};
 use crate::{
     probe::{
-        ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo, ProbeEvent,
-        SentNumber, StreamState, Subject, UnopenedPacket,
+        CongestionState, ConnectionState, DropTrigger, Frames, Metrics, Owner, Packet, PathInfo,
+        ProbeEvent, SentNumber, StreamState, Subject, UnopenedPacket,
     },
     quic::{
         StreamChange,
@@ -142,6 +147,13 @@ impl Connection {
         if core::mem::replace(&mut told.metrics, metrics) != metrics {
             self.observer.tell(|| ProbeEvent::Metrics(&metrics));
         }
+        let state = match self.recovery.active().in_slow_start() {
+            true => CongestionState::SlowStart,
+            false => CongestionState::CongestionAvoidance,
+        };
+        if told.congestion.replace(state) != Some(state) {
+            self.observer.tell(|| ProbeEvent::CongestionState(state));
+        }
     }
 
     /// Figures of recovery on the active path.
@@ -156,14 +168,14 @@ impl Connection {
             pto_count: self.recovery.pto_count(),
             congestion_window: path.congestion_window(),
             bytes_in_flight: path.bytes_in_flight(),
-            ssthresh: None,
-            pacing_rate: None,
+            ssthresh: path.ssthresh(),
+            pacing_rate: path.pacing_rate(),
         }
     }
 
     /// A packet is about to be sealed.
     #[inline]
-    pub(super) fn tell_sent(&mut self, draft: &Draft, packet: &[u8], ect: bool) {
+    pub(super) fn tell_sent(&mut self, draft: &Draft, packet: &[u8], dispatch: Dispatch) {
         let (remote, destination) = (self.paths.route().remote, self.remote_cids.current());
         self.observer.tell(|| {
             let payload = draft.layout.payload_at..draft.end - draft.start;
@@ -172,7 +184,8 @@ impl Connection {
                 number: draft.number,
                 len: packet.len(),
                 destination,
-                ecn: ect.then_some(Ecn::Ect0),
+                ecn: dispatch.ect.then_some(Ecn::Ect0),
+                mtu_probe: dispatch.mtu_probe,
                 remote,
                 frames: Frames::new(packet.get(payload).unwrap_or_default()),
             })
@@ -195,6 +208,7 @@ impl Connection {
                 len: header.end,
                 destination: header.destination,
                 ecn: arrival.ecn,
+                mtu_probe: false,
                 remote: arrival.route.remote,
                 frames: Frames::new(payload),
             })
@@ -241,6 +255,7 @@ impl Connection {
             StreamChange::Closed { id, .. } => (id, StreamState::Closed),
             StreamChange::Readable(_)
             | StreamChange::Writable(_)
+            | StreamChange::BufferLow(_)
             | StreamChange::Available(_)
             | StreamChange::Received(_) => return,
         };

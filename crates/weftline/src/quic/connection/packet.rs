@@ -213,7 +213,7 @@ impl Connection {
             let packet = datagram.get_mut(draft.start..draft.end + TAG_LEN);
             let packet = packet.unwrap_or_default();
             let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
-            self.tell_sent(draft, packet, dispatch.ect);
+            self.tell_sent(draft, packet, dispatch);
             self.seal_packet(draft, packet).map_err(|_| SEAL_FAILED)?;
             let content = draft.content;
             let space = &mut self.spaces[draft.id as usize];
@@ -237,6 +237,7 @@ impl Connection {
                 self.restart_idle_timer(now);
             }
             self.stats.packets_sent += 1;
+            self.count_sent(draft.id);
         }
         if self.side == Side::Client && drafts.iter().any(|d| d.id == SpaceId::Handshake) {
             // RFC 9001, section 4.9.1.

@@ -13,7 +13,12 @@ use crate::{
     error::{Fault, TransportCode},
     event::ClosedBy,
     probe::DropTrigger,
-    quic::{path, random::CID_LEN, recovery::SpaceId, space::SpaceKeys},
+    quic::{
+        path,
+        random::CID_LEN,
+        recovery::{Recovery, SpaceId},
+        space::SpaceKeys,
+    },
     time::Instant,
     udp::{Ecn, RecvMeta},
     wire::{
@@ -61,6 +66,7 @@ impl Connection {
         }
         self.stats.bytes_received += datagram.len() as u64;
         self.paths.on_datagram(&route, datagram.len());
+        self.stats.udp_received += 1;
         match self.phase {
             Phase::Handshaking | Phase::Connected | Phase::Confirmed => {}
             Phase::Closing => return self.on_datagram_while_closing(),
@@ -71,9 +77,10 @@ impl Connection {
             ecn: meta.ecn,
             len: datagram.len(),
         };
-        let is_reset = self.is_stateless_reset(datagram);
+        // Opening packets overwrites it.
+        let tail = datagram.last_chunk::<16>().copied();
         let opened = self.on_datagram(now, &arrival, datagram);
-        if is_reset && !opened {
+        if !opened && tail.is_some_and(|tail| self.is_stateless_reset(arrival.len, &tail)) {
             self.handle_stateless_reset(now);
         }
         self.open_held(now);
@@ -260,7 +267,8 @@ impl Connection {
         header: &ProtectedHeader,
         packet: &'a mut [u8],
     ) -> Result<Option<(OpenedPacket, &'a [u8])>, Fault> {
-        let discard_at = self.three_ptos_from(now);
+        let recovery = &self.recovery;
+        let discard_at = || three_ptos_from(now, recovery);
         let space = &mut self.spaces[id as usize];
         let Some(plain) = remove_header_protection(&space.keys, header, packet) else {
             return Ok(None);
@@ -351,21 +359,17 @@ impl Connection {
         }
     }
 
-    /// Whether a datagram ends in the token of a stateless reset (RFC 9000, section 10.3). It is
-    /// one if no packet in it opens.
-    fn is_stateless_reset(&self, datagram: &[u8]) -> bool {
-        let Some((_, tail)) = datagram.split_last_chunk::<16>() else {
-            return false;
-        };
+    /// Whether a datagram that ends in `tail` is a stateless reset (RFC 9000, section 10.3), given
+    /// that no packet in it opened.
+    fn is_stateless_reset(&self, len: usize, tail: &[u8; 16]) -> bool {
         let tokens = self.remote_cids.reset_tokens();
         let mut tokens = tokens.iter().flatten();
-        datagram.len() >= RESET_MIN
-            && tokens.any(|token| self.provider.secrets_equal(tail, &token.0))
+        len >= RESET_MIN && tokens.any(|token| self.provider.secrets_equal(tail, &token.0))
     }
+}
 
-    pub(super) fn three_ptos_from(&self, now: Instant) -> Instant {
-        now + self.recovery.pto(SpaceId::Data).saturating_mul(3)
-    }
+pub(super) fn three_ptos_from(now: Instant, recovery: &Recovery) -> Instant {
+    now + recovery.pto(SpaceId::Data).saturating_mul(3)
 }
 
 fn remove_header_protection(

@@ -14,8 +14,6 @@ pub(super) struct Timers([Option<Instant>; TimerId::COUNT]);
 pub(super) enum TimerId {
     /// The handshake takes too long.
     Handshake,
-    /// Nothing was heard for too long (RFC 9000, section 10.1).
-    Idle,
     /// The path may be forgotten if nothing is sent.
     KeepAlive,
     /// The pacer lets more go.
@@ -50,7 +48,11 @@ impl Timers {
     }
 
     pub(super) fn is_set(&self, id: TimerId) -> bool {
-        self.0.get(id as usize).is_some_and(Option::is_some)
+        self.at(id).is_some()
+    }
+
+    pub(super) fn at(&self, id: TimerId) -> Option<Instant> {
+        self.0.get(id as usize).copied().flatten()
     }
 
     /// The next deadline of any.
@@ -64,6 +66,7 @@ impl Connection {
     pub(super) fn tick(&mut self, now: Instant) -> Instant {
         let Some(last) = self.now else {
             self.now = Some(now);
+            self.stats.began = Some(now);
             let deadline = now + self.limits.handshake_timeout;
             self.timers.set(TimerId::Handshake, Some(deadline));
             self.restart_idle_timer(now);
@@ -95,7 +98,7 @@ impl Connection {
             self.on_silence("the handshake took too long");
             return;
         }
-        if self.timers.take_expired(TimerId::Idle, now) {
+        if self.idle_deadline().is_some_and(|at| at <= now) {
             self.on_silence("nothing was heard of the peer for too long");
             return;
         }
@@ -125,6 +128,7 @@ impl Connection {
         let ack = data.acks.deadline().filter(|at| *at > now);
         [
             self.timers.next(),
+            self.idle_deadline(),
             self.recovery.timeout(),
             self.paths.poll_timeout(),
             data.keys.phases().and_then(KeyPhases::poll_timeout),
@@ -153,12 +157,18 @@ impl Connection {
     /// Restarts the idle timer: a packet was received, or the first that elicits an answer since
     /// then was sent (RFC 9000, section 10.1).
     pub(super) fn restart_idle_timer(&mut self, now: Instant) {
-        let at = self.idle_timeout().map(|timeout| now + timeout);
-        self.timers.set(TimerId::Idle, at);
-        if self.phase.is_established() {
+        self.idle_from = now;
+        if self.config.keep_alive.is_some() && self.phase.is_established() {
             let at = self.config.keep_alive.map(|interval| now + interval);
             self.timers.set(TimerId::KeepAlive, at);
         }
+    }
+
+    /// When nothing was heard for too long (RFC 9000, section 10.1). It moves with every packet, so
+    /// that it is worked out only when somebody asks.
+    fn idle_deadline(&self) -> Option<Instant> {
+        self.now?;
+        self.idle_timeout().map(|timeout| self.idle_from + timeout)
     }
 
     /// The smaller of both sides', but three PTOs at least.

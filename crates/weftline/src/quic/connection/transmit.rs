@@ -160,15 +160,17 @@ impl Connection {
             .any(|id| self.space(id).keys.are_installed() && self.has_content(id));
         let size = self.paths.datagram_size();
         if self.recovery.send_budget() < u64::from(size) {
+            self.stats.blocked_by_congestion += u64::from(has_content);
             return false;
         }
         if !has_content {
             self.recovery.on_app_limited();
             return true;
         }
-        match self.recovery.pacing_delay(now, size) {
+        match self.recovery.pacing_delay(now) {
             Some(at) => {
                 self.timers.set(TimerId::Pacing, Some(at));
+                self.stats.blocked_by_pacer += 1;
                 false
             }
             None => true,
@@ -188,7 +190,7 @@ impl Connection {
         budget.min(MIN_DATAGRAM)
     }
 
-    fn min_budget(&self) -> usize {
+    pub(super) fn min_budget(&self) -> usize {
         match self.phase {
             Phase::Handshaking => MIN_DATAGRAM,
             _ => MIN_USEFUL,
@@ -285,6 +287,7 @@ impl Connection {
         self.seal(now, &drafts, datagram, Dispatch::plain(path))?;
         self.paths.on_probe_sent(probe.place, drafts.len);
         self.stats.bytes_sent += drafts.len as u64;
+        self.stats.udp_sent += 1;
         Ok(Some(self.transmit_to(probe.route, drafts.len, None, false)))
     }
 
@@ -318,6 +321,7 @@ impl Connection {
     fn on_datagram_sent(&mut self, len: usize) {
         self.paths.on_sent(len);
         self.stats.bytes_sent += len as u64;
+        self.stats.udp_sent += 1;
         self.update_amplification();
     }
 

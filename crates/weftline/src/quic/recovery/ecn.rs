@@ -24,6 +24,11 @@ impl EcnValidator {
         !self.failed
     }
 
+    /// How the peer says our packets of `space` arrived.
+    pub(crate) fn reported(&self, space: SpaceId) -> EcnCounts {
+        self.spaces[space as usize].counts
+    }
+
     pub(crate) fn on_marked_sent(&mut self, space: SpaceId) {
         self.spaces[space as usize].marked += 1;
     }

@@ -1,173 +1,33 @@
-//! Acknowledgements and what they say of losses (RFC 9002, sections 6.1 and 7.6, appendix A.7,
-//! A.10 and B).
+//! Losses (RFC 9002, sections 6.1 and 7.6, appendix A.10 and B.8).
 
-use core::{ops::RangeInclusive, time::Duration};
+use core::time::Duration;
 
-use super::{GRANULARITY, MtuProbe, Outcome, PathId, Recovery, SpaceId, path::PathStates};
+use super::{
+    GRANULARITY, MtuProbe, Outcome, PathId, PathState, Recovery, SpaceId, path::PathStates,
+    spurious::LostPacket,
+};
 use crate::{
-    error::{Fault, TransportCode},
     probe::LossTrigger,
     quic::{
-        congestion::{AckedPacket, Cause},
+        congestion::{Cause, Lost},
         observer::Fate,
-        sent::{SentPacket, SentState},
+        sent::{SentPacket, SentPackets, SentState},
     },
     time::Instant,
-    wire::{Side, frame::EcnCounts},
 };
 
-/// An ACK frame.
-#[derive(Debug)]
-pub(crate) struct Ack<R> {
-    pub(crate) largest: u64,
-    /// How long the peer says it waited, by its exponent.
-    pub(crate) delay: Duration,
-    /// What is acknowledged, from the largest down.
-    pub(crate) ranges: R,
-    pub(crate) ecn: Option<EcnCounts>,
-}
-
 impl Recovery {
-    /// Takes an ACK frame that came in `id`. The work is bounded by the packets it newly
-    /// acknowledges and the ranges looked at, of which there are no more than [`RANGES_MAX`].
-    pub(crate) fn on_ack<R>(
-        &mut self,
-        now: Instant,
-        id: SpaceId,
-        ack: Ack<R>,
-        outcome: &mut Outcome,
-    ) -> Result<(), Fault>
-    where
-        R: Iterator<Item = RangeInclusive<u64>>,
-    {
-        let space = &mut self.spaces[id as usize];
-        if ack.largest >= space.sent.next_number() {
-            return Err(UNSENT);
-        }
-        self.newly_acked.clear();
-        for range in ack.ranges.take(RANGES_MAX) {
-            space
-                .sent
-                .ack_range(range, &mut self.newly_acked, &mut outcome.acked)?;
-        }
-        let raised = space.largest_acked.is_none_or(|old| ack.largest > old);
-        if raised {
-            space.largest_acked = Some(ack.largest);
-        }
-        let numbers = self.newly_acked.iter().map(|packet| packet.number);
-        outcome.fates.note(numbers, Fate::Acked);
-        let newest = self.newly_acked.iter().max_by_key(|packet| packet.number);
-        let Some(&newest) = newest else {
-            return Ok(());
-        };
-        if raised {
-            space.largest_acked_path = newest.path;
-        }
-        space.newest_acked_sent = space.newest_acked_sent.max(Some(newest.time));
-        self.last_progress = self.last_progress.max(now);
-        self.land_acked(outcome);
-        if newest.number == ack.largest {
-            self.sample_rtt(now, id, newest, ack.delay);
-            self.process_ecn(now, id, newest, ack.ecn, raised);
-        }
-        self.detect_lost(now, id, outcome);
-        self.credit_acked();
-
-        if self.side == Side::Client && id == SpaceId::Handshake {
-            self.peer_validated_address = true;
-        }
-        if self.peer_validated_address {
-            self.pto_count = 0;
-        }
-        Ok(())
-    }
-
-    /// The largest packet number was newly acknowledged: that is a round trip, if the frame
-    /// acknowledges anything that the peer had to answer soon (RFC 9002, section 5.1).
-    fn sample_rtt(&mut self, now: Instant, id: SpaceId, newest: SentPacket, delay: Duration) {
-        if !self.newly_acked.iter().any(|packet| packet.ack_eliciting) {
-            return;
-        }
-        let delay = match id {
-            // These are not delayed.
-            SpaceId::Initial => Duration::ZERO,
-            _ if self.handshake_confirmed => delay.min(self.peer_max_ack_delay),
-            _ => delay,
-        };
-        let sample = now.saturating_since(newest.time);
-        if let Some(path) = self.paths.get_mut(newest.path) {
-            path.rtt.update(now, sample, delay);
-        }
-    }
-
-    fn process_ecn(
-        &mut self,
-        now: Instant,
-        id: SpaceId,
-        newest: SentPacket,
-        counts: Option<EcnCounts>,
-        raised: bool,
-    ) {
-        // Reports out of order prove nothing.
-        if !raised {
-            return;
-        }
-        let marked = self.newly_acked.iter().filter(|packet| packet.ect).count();
-        let Some(path) = self.paths.get_mut(newest.path) else {
-            return;
-        };
-        if path.ecn.on_ack(id, counts, marked as u64) {
-            path.controller
-                .on_congestion_event(now, newest.time, Cause::Ecn);
-        }
-    }
-
-    /// What arrived is in flight no longer.
-    fn land_acked(&mut self, outcome: &mut Outcome) {
-        for packet in &self.newly_acked {
-            let Some(path) = self.paths.get_mut(packet.path) else {
-                continue;
-            };
-            if packet.in_flight {
-                path.on_landed(packet.size.into());
-            }
-            if packet.mtu_probe {
-                outcome.acked_mtu_probe = Some(MtuProbe::of(packet));
-            } else if packet.path == self.paths.active.id {
-                outcome.acked_max = outcome.acked_max.max(Some(packet.size));
-            }
-        }
-    }
-
-    /// Tells the controllers of what arrived. It comes after losses: these begin a recovery period
-    /// in which the window does not grow.
-    fn credit_acked(&mut self) {
-        for packet in self.newly_acked.drain(..) {
-            let Some(path) = self.paths.get_mut(packet.path) else {
-                continue;
-            };
-            if packet.in_flight {
-                path.controller.on_ack(&AckedPacket {
-                    sent: packet.time,
-                    bytes: packet.size,
-                    app_limited: !path.window_used,
-                });
-            }
-        }
-    }
-
-    /// Declares lost what an acknowledged packet overtook by three packets or by time, and sets
-    /// the time for the rest.
+    /// Declares lost what an acknowledged packet overtook by some packets or by time, and sets the
+    /// time for the rest. Gives the bytes that were lost on the active path.
     ///
     /// Packets on different paths overtake each other all the time. One that is not on the path of
     /// the packet that overtook it is lost by time only, by the slower path's.
-    pub(super) fn detect_lost(&mut self, now: Instant, id: SpaceId, outcome: &mut Outcome) {
-        let mut streak = LossStreak::new(self.persistent_from(id), self.persistent_duration());
-        let mut newest_lost = None;
+    pub(super) fn detect_lost(&mut self, now: Instant, id: SpaceId, outcome: &mut Outcome) -> u64 {
+        let mut losses = Losses::new(self.persistent_from(id), self.persistent_duration());
         let space = &mut self.spaces[id as usize];
         space.loss_time = None;
         let Some(largest_acked) = space.largest_acked else {
-            return;
+            return 0;
         };
         let active = self.paths.active.id;
         let mut delays = LossDelays::new(&self.paths);
@@ -177,26 +37,25 @@ impl Recovery {
                 break;
             }
             match state {
-                SentState::Acked if packet.path == active => streak.on_acked(),
+                SentState::Acked if packet.path == active => losses.on_acked(),
                 SentState::Acked | SentState::Skipped | SentState::Lost => {}
                 SentState::Outstanding => {
                     let lost_at = packet.time + delays.of(&self.paths, packet.path);
-                    let overtaken = match largest_acked - packet.number {
-                        _ if packet.path != space.largest_acked_path => false,
-                        0..PACKET_THRESHOLD => false,
-                        // A number left out is no packet that overtook this one.
-                        PACKET_THRESHOLD => !space.sent.skipped_after(index, OVERTAKERS),
-                        _ => true,
-                    };
+                    let threshold = self.paths.packet_threshold(packet.path);
+                    let overtaken = packet.path == space.largest_acked_path
+                        && is_overtaken(&space.sent, index, largest_acked, threshold);
                     if overtaken || lost_at <= now {
+                        let packet = *packet;
                         space.sent.lose(index, &mut outcome.lost);
                         let fate = Fate::Lost(loss_trigger(overtaken));
                         outcome.fates.note([packet.number].into_iter(), fate);
                         self.lost_packets += 1;
-                        let is_congestion = self.paths.on_lost(now, &packet, outcome);
-                        if is_congestion && packet.path == active {
-                            newest_lost = newest_lost.max(Some(packet.time));
-                            streak.on_lost(packet);
+                        let lost = self.paths.on_lost(now, &packet, outcome);
+                        if let Some(event) = lost.filter(|_| id == SpaceId::Data) {
+                            self.lost_recently.push(LostPacket::new(&packet, event));
+                        }
+                        if lost.is_some() && packet.path == active {
+                            losses.on_lost(&packet);
                         }
                     } else if packet.in_flight {
                         let earliest = space.loss_time.map_or(lost_at, |at| at.min(lost_at));
@@ -211,15 +70,8 @@ impl Recovery {
             index += 1;
         }
         space.sent.trim();
-        if let Some(sent) = newest_lost {
-            let path = &mut self.paths.active;
-            path.controller.on_congestion_event(now, sent, Cause::Loss);
-            if streak.is_persistent {
-                path.controller
-                    .on_congestion_event(now, sent, Cause::Persistent);
-                path.rtt.on_persistent_congestion();
-            }
-        }
+        losses.tell(now, &mut self.paths.active);
+        losses.bytes
     }
 
     /// Only packets sent after this time count towards persistent congestion: there was a
@@ -249,38 +101,78 @@ const fn loss_trigger(overtaken: bool) -> LossTrigger {
 }
 
 impl PathStates {
-    /// A packet is lost. True when that tells of congestion on a path that is still known; of the
-    /// active one the caller tells.
-    fn on_lost(&mut self, now: Instant, packet: &SentPacket, outcome: &mut Outcome) -> bool {
-        let active = self.active.id;
-        let Some(path) = self.get_mut(packet.path) else {
-            return false;
-        };
+    /// A packet is lost. Gives its loss event when it tells of congestion on a path that is still
+    /// known; of the active one the caller tells the controller at the end.
+    fn on_lost(&mut self, now: Instant, packet: &SentPacket, outcome: &mut Outcome) -> Option<u32> {
+        let is_active = self.active.id == packet.path;
+        let path = self.get_mut(packet.path)?;
         if packet.in_flight {
             path.on_landed(packet.size.into());
         }
         if packet.mtu_probe {
             outcome.lost_mtu_probe = Some(MtuProbe::of(packet));
-            return false;
+            return None;
         }
-        if packet.path == active {
+        if is_active {
             let size = packet.size;
             outcome.lost_min = Some(outcome.lost_min.map_or(size, |min| min.min(size)));
-        } else if packet.in_flight {
-            path.controller
-                .on_congestion_event(now, packet.time, Cause::Loss);
         }
-        packet.in_flight
+        if !packet.in_flight {
+            return None;
+        }
+        let event = path.on_packet_lost(now, packet);
+        if !is_active {
+            path.on_congestion_event(now, packet.time, Cause::Loss, packet.size.into());
+        }
+        Some(event)
     }
 
     /// How long after its sending an overtaken packet on the path `id` is lost.
     fn loss_delay(&self, id: PathId) -> Duration {
-        let active = self.active.rtt.loss_delay();
+        let active = self.active.loss_delay();
         match self.get(id) {
-            Some(path) if id != self.active.id => path.rtt.loss_delay().max(active),
+            Some(path) if id != self.active.id => path.loss_delay().max(active),
             _ => active,
         }
     }
+
+    /// How many later packets must arrive before one on the path `id` is lost.
+    fn packet_threshold(&self, id: PathId) -> u64 {
+        let path = self.get(id).unwrap_or(&self.active);
+        path.reordering.packets
+    }
+}
+
+impl PathState {
+    fn loss_delay(&self) -> Duration {
+        self.reordering.loss_delay(&self.rtt)
+    }
+
+    fn on_packet_lost(&mut self, now: Instant, packet: &SentPacket) -> u32 {
+        self.delivery.on_lost(packet.size.into());
+        self.controller.on_lost(&Lost {
+            now,
+            sent: packet.time,
+            bytes: packet.size,
+            total_delivered: self.delivery.delivered(),
+            lost_since_sent: self.delivery.lost_since(&packet.delivery),
+            in_flight: packet.delivery.in_flight.into(),
+            app_limited: packet.delivery.app_limited,
+        });
+        self.loss_event.on_lost(now, packet)
+    }
+}
+
+/// Whether enough packets after the one at `index` arrived. A number left out is no packet that
+/// overtook it.
+fn is_overtaken(sent: &SentPackets, index: usize, largest_acked: u64, threshold: u64) -> bool {
+    let Some((packet, _)) = sent.get(index) else {
+        return false;
+    };
+    let distance = largest_acked.saturating_sub(packet.number);
+    distance > threshold
+        || distance == threshold
+            && !sent.skipped_after(index, usize::try_from(threshold).unwrap_or(usize::MAX))
 }
 
 /// [`PathStates::loss_delay`], worked out once for packets on the same path.
@@ -316,60 +208,68 @@ impl LossDelays {
     }
 }
 
-impl MtuProbe {
-    const fn of(packet: &SentPacket) -> Self {
+impl LostPacket {
+    const fn new(packet: &SentPacket, event: u32) -> Self {
         Self {
+            number: packet.number,
+            sent: packet.time,
             path: packet.path,
-            size: packet.size,
+            event,
         }
     }
 }
 
-/// Looks, among packets in the order they were sent, for two lost ones far enough apart with
-/// nothing acknowledged in between.
+/// What is lost on the active path at once. It also looks, among packets in the order they were
+/// sent, for two lost ones far enough apart with nothing acknowledged in between.
 #[derive(Debug)]
-struct LossStreak {
+struct Losses {
+    bytes: u64,
+    newest: Option<Instant>,
+    /// Only packets sent later count towards persistent congestion.
     after: Option<Instant>,
     duration: Duration,
-    start: Option<Instant>,
+    streak: Option<Instant>,
     is_persistent: bool,
 }
 
-impl LossStreak {
+impl Losses {
     const fn new(after: Option<Instant>, duration: Duration) -> Self {
         Self {
+            bytes: 0,
+            newest: None,
             after,
             duration,
-            start: None,
+            streak: None,
             is_persistent: false,
         }
     }
 
     fn on_acked(&mut self) {
-        self.start = None;
+        self.streak = None;
     }
 
-    fn on_lost(&mut self, packet: SentPacket) {
+    fn on_lost(&mut self, packet: &SentPacket) {
+        self.bytes += u64::from(packet.size);
+        self.newest = self.newest.max(Some(packet.time));
         if !packet.ack_eliciting || self.after.is_none_or(|after| packet.time <= after) {
             return;
         }
-        let start = *self.start.get_or_insert(packet.time);
+        let start = *self.streak.get_or_insert(packet.time);
         self.is_persistent |= packet.time.saturating_since(start) > self.duration;
+    }
+
+    fn tell(&self, now: Instant, path: &mut PathState) {
+        let Some(sent) = self.newest else {
+            return;
+        };
+        path.on_congestion_event(now, sent, Cause::Loss, self.bytes);
+        if self.is_persistent {
+            path.rtt.on_persistent_congestion();
+            path.reordering.reset();
+            path.on_congestion_event(now, sent, Cause::Persistent, self.bytes);
+        }
     }
 }
 
-/// `kPacketThreshold`.
-const PACKET_THRESHOLD: u64 = 3;
-const OVERTAKERS: usize = PACKET_THRESHOLD as usize;
-
 /// `kPersistentCongestionThreshold`.
 const PERSISTENT_THRESHOLD: u32 = 3;
-
-/// Ranges of an ACK frame that are looked at; what older ones say, a later frame may repeat.
-const RANGES_MAX: usize = 256;
-
-const UNSENT: Fault = Fault::Transport {
-    code: TransportCode::ProtocolViolation,
-    frame: 0x02,
-    reason: "acknowledgement of a packet that was never sent",
-};

@@ -1,27 +1,31 @@
 //! Loss recovery (RFC 9002): what was sent, what of it arrived, when to probe, and how much and
 //! how fast to send.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 use core::time::Duration;
 
+mod ack;
 mod ecn;
 mod loss;
 mod pacer;
 mod path;
+mod rate;
 mod rtt;
 mod skip;
+mod spurious;
 mod timer;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use loss::Ack;
+pub(crate) use ack::Ack;
 pub(crate) use path::{PathId, PathState};
+pub(crate) use rate::Snapshot;
 pub(crate) use rtt::{GRANULARITY, Rtt};
 
-use self::{path::PathStates, skip::SkipPlan};
+use self::{path::PathStates, skip::SkipPlan, spurious::LostPackets};
 use super::{
-    congestion::Controller,
+    congestion::{Congestion, Start},
     observer::Fates,
     sent::{SentFrame, SentFrames, SentPacket, SentPackets},
 };
@@ -48,8 +52,10 @@ pub(crate) struct RecoveryConfig {
     pub(crate) max_datagram_size: u16,
     /// `Limits::sent_packets`.
     pub(crate) max_sent_packets: usize,
-    /// In its first state; each new path starts with a copy.
-    pub(crate) controller: Box<dyn Controller>,
+    /// Makes the controller of each path.
+    pub(crate) congestion: Congestion,
+    /// Random bits for controllers.
+    pub(crate) seed: u64,
 }
 
 /// A packet just sent, for [`Recovery::on_packet_sent`].
@@ -101,8 +107,8 @@ pub(crate) struct Recovery {
     spaces: [Space; 3],
     paths: PathStates,
     initial_rtt: Duration,
-    /// The controller that a new path starts with.
-    fresh_controller: Box<dyn Controller>,
+    congestion: Congestion,
+    seed: u64,
     skip: SkipPlan,
     max_sent_packets: usize,
     peer_max_ack_delay: Duration,
@@ -118,8 +124,12 @@ pub(crate) struct Recovery {
     /// When something last went forward; the client's probes against deadlock count from here.
     last_progress: Instant,
     lost_packets: u64,
-    /// Packets that the ACK frame being handled acknowledges; empty in between.
-    newly_acked: Vec<SentPacket>,
+    /// Packets declared lost that turned out to be late.
+    late_packets: u64,
+    lost_recently: LostPackets,
+    /// Packets of other paths than the active one that the ACK frame being handled acknowledges;
+    /// empty in between.
+    acked_elsewhere: Vec<SentPacket>,
 }
 
 /// What is particular to a packet number space.
@@ -141,19 +151,20 @@ struct Space {
 
 impl Recovery {
     pub(crate) fn new(now: Instant, config: RecoveryConfig) -> Self {
-        let active = PathState::new(
+        let start = Start {
             now,
-            PathId::default(),
-            config.initial_rtt,
-            config.max_datagram_size,
-            config.controller.clone(),
-        );
+            max_datagram_size: config.max_datagram_size,
+            initial_rtt: config.initial_rtt,
+            seed: config.seed,
+        };
+        let active = PathState::new(PathId::default(), &config.congestion, &start);
         Self {
             side: config.side,
             spaces: Default::default(),
             paths: PathStates::new(active),
             initial_rtt: config.initial_rtt,
-            fresh_controller: config.controller,
+            congestion: config.congestion,
+            seed: config.seed,
             skip: SkipPlan::default(),
             max_sent_packets: config.max_sent_packets,
             peer_max_ack_delay: Duration::from_millis(25),
@@ -166,7 +177,9 @@ impl Recovery {
             last_pto: Instant::ZERO,
             last_progress: now,
             lost_packets: 0,
-            newly_acked: Vec::new(),
+            late_packets: 0,
+            lost_recently: LostPackets::default(),
+            acked_elsewhere: Vec::new(),
         }
     }
 
@@ -190,6 +203,15 @@ impl Recovery {
 
     /// Records that the packet numbered [`Recovery::next_packet_number`] was sent.
     pub(crate) fn on_packet_sent(&mut self, now: Instant, id: SpaceId, packet: &PacketSent<'_>) {
+        let mut delivery = Snapshot::default();
+        if let Some(path) = self.paths.get_mut(packet.path) {
+            if packet.ect {
+                path.ecn.on_marked_sent(id);
+            }
+            if packet.in_flight {
+                delivery = path.on_in_flight_sent(now, packet.size);
+            }
+        }
         let space = &mut self.spaces[id as usize];
         let sent = SentPacket {
             number: 0,
@@ -200,6 +222,7 @@ impl Recovery {
             ect: packet.ect,
             path: packet.path,
             mtu_probe: packet.mtu_probe,
+            delivery,
         };
         space.sent.push(sent, packet.frames.as_slice());
         if packet.ack_eliciting {
@@ -210,15 +233,6 @@ impl Recovery {
         } else {
             space.silent_run = space.silent_run.saturating_add(1);
         }
-        let Some(path) = self.paths.get_mut(packet.path) else {
-            return;
-        };
-        if packet.ect {
-            path.ecn.on_marked_sent(id);
-        }
-        if packet.in_flight {
-            path.on_in_flight_sent(now, packet.size);
-        }
     }
 
     /// Bytes that the active path's congestion window lets go now. Probes and packets with nothing
@@ -227,12 +241,11 @@ impl Recovery {
         self.paths.active.send_budget()
     }
 
-    /// When `size` bytes may go by the pacer; `None` for now. To ask means to have something to
+    /// When the next packet may go by the pacer; `None` for now. To ask means to have something to
     /// send that the window lets go. Probes and packets with nothing but ACK frames do not wait.
-    pub(crate) fn pacing_delay(&mut self, now: Instant, size: u16) -> Option<Instant> {
+    pub(crate) fn pacing_delay(&mut self, now: Instant) -> Option<Instant> {
         let path = &mut self.paths.active;
-        let (window, smoothed) = (path.controller.window(), path.rtt.smoothed());
-        let ready = path.pacer.delay(now, size, window, smoothed)?;
+        let ready = path.pacer.delay(now)?;
         // The pacer, not the application, keeps the window from being full.
         path.window_used = true;
         Some(ready)
@@ -240,8 +253,7 @@ impl Recovery {
 
     /// Window and pacer would let a packet go, but there is nothing to send.
     pub(crate) fn on_app_limited(&mut self) {
-        let path = &mut self.paths.active;
-        path.window_used = path.is_window_full();
+        self.paths.active.on_app_limited();
     }
 
     /// Whether so many packets are tracked that nothing but acknowledgements and probes may be
@@ -326,9 +338,15 @@ impl Recovery {
         }
     }
 
-    fn fresh_path(&self, now: Instant, id: PathId, max_datagram_size: u16) -> PathState {
-        let controller = self.fresh_controller.clone();
-        PathState::new(now, id, self.initial_rtt, max_datagram_size, controller)
+    fn fresh_path(&mut self, now: Instant, id: PathId, max_datagram_size: u16) -> PathState {
+        self.seed = self.seed.wrapping_mul(SEED_STEP).wrapping_add(1);
+        let start = Start {
+            now,
+            max_datagram_size,
+            initial_rtt: self.initial_rtt,
+            seed: self.seed,
+        };
+        PathState::new(id, &self.congestion, &start)
     }
 
     // --- The connection's progress ---
@@ -408,6 +426,11 @@ impl Recovery {
         self.pto_count
     }
 
+    /// Packets declared lost that turned out to be late.
+    pub(crate) const fn late_packets(&self) -> u64 {
+        self.late_packets
+    }
+
     /// Packets declared lost so far.
     pub(crate) const fn lost_packets(&self) -> u64 {
         self.lost_packets
@@ -420,6 +443,9 @@ impl Recovery {
 
 /// Frames a packet may have on average before [`Recovery::is_full`] counts them too.
 const FRAMES_PER_PACKET: usize = 4;
+
+/// Makes the next seed from the one before.
+const SEED_STEP: u64 = 6_364_136_223_846_793_005;
 
 /// Packets that elicit nothing before [`Recovery::wants_ping`].
 const SILENT_RUN_MAX: u32 = 20;

@@ -4,119 +4,114 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
-/// A token bucket in bytes that fills at 1.25 windows per round trip. It holds ten datagrams, or
-/// what two milliseconds bring when that is more, so that fast paths get whole batches of packets.
+/// A leaky bucket that tells time instead of bytes: `next` is when a packet would go if none ever
+/// went early. Packets may go early by the burst allowed, so that whole batches go at once and a
+/// late timer costs nothing. It takes one multiplication a packet; divisions happen when the rate
+/// changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Pacer {
-    tokens: u64,
-    /// When `tokens` was true.
-    at: Instant,
-    max_datagram_size: u16,
+    /// In ticks.
+    next: u64,
+    pace: Pace,
+    /// How early packets may go, in ticks.
+    burst: u64,
+    /// What is gathered before the next batch goes, in ticks; no more than `burst`.
+    batch: u64,
 }
 
-/// 1.25 windows per round trip, in whole numbers and without overflow for any round trip up to
-/// days: `bytes = micros * window / micros_per_window`.
-#[derive(Copy, Clone, Debug)]
-struct Rate {
-    window: u64,
-    micros_per_window: u64,
-}
+/// How long a byte takes, in ticks and 2^-20 of one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pace(u64);
 
 impl Pacer {
-    pub(crate) fn new(now: Instant, max_datagram_size: u16) -> Self {
-        let mut pacer = Self {
-            tokens: 0,
-            at: now,
-            max_datagram_size,
-        };
-        pacer.tokens = pacer.burst_min();
-        pacer
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            next: ticks(now),
+            pace: Pace(0),
+            burst: 0,
+            batch: 0,
+        }
     }
 
-    pub(crate) fn on_mtu_update(&mut self, max_datagram_size: u16) {
-        self.max_datagram_size = max_datagram_size;
-    }
-
-    /// The time at which `size` bytes may go; `None` for now. Short waits are drawn out to gather
-    /// tokens for several packets: about a millisecond's worth.
-    pub(crate) fn delay(
+    /// Sets the rate for what is sent from now on. The burst is ten datagrams, or what two
+    /// milliseconds bring when that is more; `quantum` is what should go at once, and about a
+    /// millisecond's worth otherwise, or an eighth of a round trip where that is shorter.
+    pub(crate) fn set_pace(
         &mut self,
-        now: Instant,
-        size: u16,
-        window: u64,
+        pace: Pace,
+        max_datagram_size: u16,
         smoothed: Duration,
-    ) -> Option<Instant> {
-        let rate = Rate::new(window, smoothed);
-        self.refill(now, rate);
-        let burst = self.burst(rate);
-        let size = u64::from(size).min(burst);
-        if self.tokens >= size {
+        quantum: Option<u64>,
+    ) {
+        self.pace = pace;
+        let datagrams = pace.ticks_for(BURST_DATAGRAMS * u64::from(max_datagram_size));
+        self.burst = datagrams.max(BURST_TICKS);
+        let batch = match quantum {
+            Some(bytes) => pace.ticks_for(bytes),
+            None => (micros(smoothed) / 8)
+                .saturating_mul(TICKS_PER_MICRO)
+                .min(BATCH_TICKS),
+        };
+        self.batch = batch.min(self.burst);
+    }
+
+    /// The rate; `None` when there is none.
+    pub(crate) fn bytes_per_second(&self) -> Option<u64> {
+        (1_000_000 * TICKS_PER_MICRO * FRACTION).checked_div(self.pace.0)
+    }
+
+    /// The time at which the next packet may go; `None` for now. Short waits are drawn out to gather
+    /// room for a batch.
+    pub(crate) fn delay(&self, now: Instant) -> Option<Instant> {
+        let now_ticks = ticks(now);
+        let latest = now_ticks.saturating_add(self.burst);
+        if self.next <= latest {
             return None;
         }
-        let wait = Rate::micros(smoothed / 8).min(BATCH_MICROS);
-        let batch = rate.bytes_in(wait).clamp(size, burst);
-        let missing = batch - self.tokens;
-        let ready = self.at + Duration::from_micros(rate.micros_for(missing));
-        // At least one tick ahead: never "now" again.
+        let wait = (self.next - latest).saturating_add(self.batch);
+        let ready = now + Duration::from_micros(wait.div_ceil(TICKS_PER_MICRO));
+        // At least one microsecond ahead: never "now" again.
         Some(ready.max(now + Duration::from_micros(1)))
     }
 
     /// `size` bytes were sent, in time or not.
-    pub(crate) fn on_sent(&mut self, now: Instant, size: u16, window: u64, smoothed: Duration) {
-        self.refill(now, Rate::new(window, smoothed));
-        self.tokens = self.tokens.saturating_sub(size.into());
-    }
-
-    fn refill(&mut self, now: Instant, rate: Rate) {
-        let burst = self.burst(rate);
-        let elapsed = Rate::micros(now.saturating_since(self.at));
-        let missing = burst.saturating_sub(self.tokens);
-        if elapsed >= rate.micros_for(missing) {
-            self.tokens = burst;
-            self.at = self.at.max(now);
-            return;
-        }
-        // The rest of a division stays for the next time: `at` moves only as far as whole bytes
-        // were given.
-        let bytes = rate.bytes_in(elapsed);
-        self.tokens += bytes;
-        self.at += Duration::from_micros(rate.micros_for(bytes).min(elapsed));
-    }
-
-    fn burst(&self, rate: Rate) -> u64 {
-        self.burst_min().max(rate.bytes_in(BURST_MICROS))
-    }
-
-    fn burst_min(&self) -> u64 {
-        BURST_DATAGRAMS * u64::from(self.max_datagram_size)
+    pub(crate) fn on_sent(&mut self, now: Instant, size: u16) {
+        let cost = self.pace.ticks_for(size.into());
+        self.next = self.next.max(ticks(now)).saturating_add(cost);
     }
 }
 
-impl Rate {
-    fn new(window: u64, smoothed: Duration) -> Self {
-        // 5 windows in 4 round trips.
-        Self {
-            window: window.saturating_mul(5).max(1),
-            micros_per_window: Self::micros(smoothed).saturating_mul(4).max(1),
-        }
+impl Pace {
+    /// `bytes` in each `duration`, times `numerator / denominator`.
+    pub(crate) fn new(
+        bytes: u64,
+        duration: Duration,
+        (numerator, denominator): (u64, u64),
+    ) -> Self {
+        let ticks = micros(duration).saturating_mul(TICKS_PER_MICRO * denominator);
+        Self(ticks.saturating_mul(FRACTION) / bytes.saturating_mul(numerator).max(1))
     }
 
-    fn bytes_in(self, micros: u64) -> u64 {
-        micros.saturating_mul(self.window) / self.micros_per_window
+    pub(crate) fn per_second(bytes: u64) -> Self {
+        Self::new(bytes, Duration::from_secs(1), (1, 1))
     }
 
-    /// Rounded up.
-    fn micros_for(self, bytes: u64) -> u64 {
-        bytes
-            .saturating_mul(self.micros_per_window)
-            .div_ceil(self.window)
-    }
-
-    fn micros(duration: Duration) -> u64 {
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    const fn ticks_for(self, bytes: u64) -> u64 {
+        self.0.saturating_mul(bytes) / FRACTION
     }
 }
 
+const fn ticks(at: Instant) -> u64 {
+    at.as_micros().saturating_mul(TICKS_PER_MICRO)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Finer than the clock, as at high rates a packet takes less than a microsecond.
+const TICKS_PER_MICRO: u64 = 1024;
+const FRACTION: u64 = 1 << 20;
 const BURST_DATAGRAMS: u64 = 10;
-const BURST_MICROS: u64 = 2000;
-const BATCH_MICROS: u64 = 1000;
+const BURST_TICKS: u64 = 2000 * TICKS_PER_MICRO;
+const BATCH_TICKS: u64 = 1000 * TICKS_PER_MICRO;

@@ -2,10 +2,20 @@
 //! pacing and ECN.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::time::Duration;
 
-use super::{ecn::EcnValidator, pacer::Pacer, rtt::Rtt};
-use crate::{quic::congestion::Controller, time::Instant};
+use super::{
+    Snapshot, SpaceId,
+    ecn::EcnValidator,
+    pacer::{Pace, Pacer},
+    rate::Delivery,
+    rtt::Rtt,
+    spurious::{LossEvent, Reordering},
+};
+use crate::{
+    quic::congestion::{Congestion, Controller, Sent, Start},
+    time::Instant,
+    wire::frame::EcnCounts,
+};
 
 /// Names a path in what is remembered of sent packets. Numbers wrap around; no two paths that
 /// recovery knows at once have the same.
@@ -18,8 +28,13 @@ pub(crate) struct PathState {
     pub(super) id: PathId,
     pub(super) rtt: Rtt,
     pub(super) controller: Box<dyn Controller>,
+    /// What the controller last said.
+    window: u64,
     pub(super) pacer: Pacer,
+    pub(super) delivery: Delivery,
     pub(super) ecn: EcnValidator,
+    pub(super) reordering: Reordering,
+    pub(super) loss_event: LossEvent,
     pub(super) max_datagram_size: u16,
     pub(super) bytes_in_flight: u64,
     /// The window is in use: what is acknowledged now shows that the path carries it.
@@ -27,24 +42,24 @@ pub(crate) struct PathState {
 }
 
 impl PathState {
-    pub(super) fn new(
-        now: Instant,
-        id: PathId,
-        initial_rtt: Duration,
-        max_datagram_size: u16,
-        mut controller: Box<dyn Controller>,
-    ) -> Self {
-        controller.on_mtu_update(max_datagram_size);
-        Self {
+    pub(super) fn new(id: PathId, congestion: &Congestion, start: &Start) -> Self {
+        let controller = congestion.build(start);
+        let mut path = Self {
             id,
-            rtt: Rtt::new(initial_rtt),
+            rtt: Rtt::new(start.initial_rtt),
+            window: controller.window(),
             controller,
-            pacer: Pacer::new(now, max_datagram_size),
+            pacer: Pacer::new(start.now),
+            delivery: Delivery::default(),
             ecn: EcnValidator::default(),
-            max_datagram_size,
+            reordering: Reordering::default(),
+            loss_event: LossEvent::default(),
+            max_datagram_size: start.max_datagram_size,
             bytes_in_flight: 0,
             window_used: false,
-        }
+        };
+        path.refresh();
+        path
     }
 
     pub(crate) const fn id(&self) -> PathId {
@@ -55,8 +70,8 @@ impl PathState {
         &self.rtt
     }
 
-    pub(crate) fn congestion_window(&self) -> u64 {
-        self.controller.window()
+    pub(crate) const fn congestion_window(&self) -> u64 {
+        self.window
     }
 
     pub(crate) const fn bytes_in_flight(&self) -> u64 {
@@ -64,9 +79,32 @@ impl PathState {
     }
 
     /// The size of UDP payloads that congestion control counts by.
-    #[cfg_attr(not(test), expect(dead_code, reason = "datagrams have one size"))]
     pub(crate) const fn max_datagram_size(&self) -> u16 {
         self.max_datagram_size
+    }
+
+    /// Bytes per second that the pacer lets go.
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        self.pacer.bytes_per_second()
+    }
+
+    /// The window where slow start ends, for controllers that know one.
+    pub(crate) fn ssthresh(&self) -> Option<u64> {
+        self.controller.ssthresh()
+    }
+
+    /// Later packets that must arrive before one counts as lost.
+    pub(crate) const fn packet_threshold(&self) -> u64 {
+        self.reordering.packets
+    }
+
+    pub(crate) fn in_slow_start(&self) -> bool {
+        self.controller.in_slow_start()
+    }
+
+    /// How the peer says our 1-RTT packets arrived.
+    pub(crate) fn ecn_reported(&self) -> EcnCounts {
+        self.ecn.reported(SpaceId::Data)
     }
 
     /// Whether packets may be marked ECT(0).
@@ -77,15 +115,45 @@ impl PathState {
     pub(super) fn on_mtu_update(&mut self, max_datagram_size: u16) {
         self.max_datagram_size = max_datagram_size;
         self.controller.on_mtu_update(max_datagram_size);
-        self.pacer.on_mtu_update(max_datagram_size);
+        self.refresh();
     }
 
-    pub(super) fn on_in_flight_sent(&mut self, now: Instant, size: u16) {
+    /// The controller or the round-trip time changed.
+    pub(super) fn refresh(&mut self) {
+        self.window = self.controller.window();
+        let smoothed = self.rtt.smoothed();
+        let pace = match self.controller.pacing_rate() {
+            Some(rate) => Pace::per_second(rate),
+            None if self.controller.in_slow_start() => Pace::new(self.window, smoothed, (2, 1)),
+            None => Pace::new(self.window, smoothed, (5, 4)),
+        };
+        let quantum = self.controller.send_quantum();
+        self.pacer
+            .set_pace(pace, self.max_datagram_size, smoothed, quantum);
+    }
+
+    pub(super) fn on_in_flight_sent(&mut self, now: Instant, size: u16) -> Snapshot {
+        let was_idle = self.bytes_in_flight == 0;
+        if was_idle && self.delivery.is_app_limited() {
+            self.controller.on_idle_restart(now);
+            self.refresh();
+        }
         self.bytes_in_flight += u64::from(size);
-        self.controller.on_sent(now, size, self.bytes_in_flight);
-        let (window, smoothed) = (self.controller.window(), self.rtt.smoothed());
-        self.pacer.on_sent(now, size, window, smoothed);
+        let snapshot = self.delivery.on_sent(now, self.bytes_in_flight, was_idle);
+        self.controller.on_sent(&Sent {
+            now,
+            bytes: size,
+            bytes_in_flight: self.bytes_in_flight,
+        });
+        self.pacer.on_sent(now, size);
         self.window_used = self.is_window_full();
+        snapshot
+    }
+
+    /// Window and pacer would let a packet go, but there is nothing to send.
+    pub(super) fn on_app_limited(&mut self) {
+        self.window_used = self.is_window_full();
+        self.delivery.on_app_limited(self.bytes_in_flight);
     }
 
     /// A packet is in flight no longer.
@@ -93,10 +161,8 @@ impl PathState {
         self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
     }
 
-    pub(super) fn send_budget(&self) -> u64 {
-        self.controller
-            .window()
-            .saturating_sub(self.bytes_in_flight)
+    pub(super) const fn send_budget(&self) -> u64 {
+        self.window.saturating_sub(self.bytes_in_flight)
     }
 
     /// Nearly: less than three datagrams would go.

@@ -83,10 +83,10 @@ impl Rtt {
     }
 
     /// How long after its sending a packet that was overtaken counts as lost (RFC 9002, section
-    /// 6.1.2).
-    pub(crate) fn loss_delay(&self) -> Duration {
+    /// 6.1.2): a round trip and its `2^-shift`th part.
+    pub(crate) fn loss_delay(&self, shift: u8) -> Duration {
         let rtt = self.smoothed.max(self.latest);
-        (rtt + rtt / 8).max(GRANULARITY)
+        (rtt + rtt / (1 << shift.min(31))).max(GRANULARITY)
     }
 
     /// The probe timeout without the peer's delay and without backoff (RFC 9002, section 6.2.1).

@@ -1,10 +1,10 @@
 //! Recovery as the connection uses it.
 
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::{ops::RangeInclusive, time::Duration};
 
 use super::*;
-use crate::quic::congestion::{NewReno, initial_window};
+use crate::quic::congestion::initial_window;
 
 const SIZE: u16 = 1200;
 
@@ -14,14 +14,19 @@ fn at(millis: u64) -> Instant {
 
 /// A client's recovery past the handshake.
 fn recovery() -> Recovery {
+    recovery_with(Congestion::NewReno)
+}
+
+fn recovery_with(congestion: Congestion) -> Recovery {
     let mut recovery = Recovery::new(
         Instant::ZERO,
         RecoveryConfig {
             side: Side::Client,
             initial_rtt: Duration::from_millis(100),
             max_datagram_size: SIZE,
-            max_sent_packets: 1000,
-            controller: Box::new(NewReno::new(SIZE)),
+            max_sent_packets: 10_000,
+            congestion,
+            seed: 1,
         },
     );
     recovery.set_handshake_keys();
@@ -64,4 +69,7 @@ fn ack(recovery: &mut Recovery, now: Instant, ranges: Vec<RangeInclusive<u64>>) 
     outcome
 }
 
+mod bottleneck;
+mod losses;
+mod pacing;
 mod paths;

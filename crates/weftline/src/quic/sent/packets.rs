@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 use super::SentFrame;
 use crate::{
     error::{Fault, TransportCode},
-    quic::recovery::PathId,
+    quic::recovery::{PathId, Snapshot},
     time::Instant,
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct SentPacket {
     pub(crate) path: PathId,
     /// Tries whether the path carries its size.
     pub(crate) mtu_probe: bool,
+    /// What the path had delivered when it was sent.
+    pub(crate) delivery: Snapshot,
 }
 
 /// How far a packet number has come.
@@ -105,6 +107,7 @@ impl SentPackets {
             ect: false,
             path: PathId::default(),
             mtu_probe: false,
+            delivery: Snapshot::default(),
         };
         self.push_entry(packet, SentState::Skipped, &[]);
     }
@@ -139,13 +142,14 @@ impl SentPackets {
         self.next_number += 1;
     }
 
-    /// Marks the outstanding packets of `range` as acknowledged; gives them and their frames.
-    /// Those acknowledged or lost before are passed over.
+    /// Marks the outstanding packets of `range` as acknowledged; gives their frames, and tells
+    /// `each` of them and of their index, oldest first. Those acknowledged or lost before are
+    /// passed over.
     pub(crate) fn ack_range(
         &mut self,
         range: RangeInclusive<u64>,
-        packets: &mut Vec<SentPacket>,
         frames: &mut Vec<SentFrame>,
+        mut each: impl FnMut(usize, &SentPacket),
     ) -> Result<(), Fault> {
         if *range.end() >= self.next_number {
             return Err(UNSENT);
@@ -158,9 +162,8 @@ impl SentPackets {
             match entry.state {
                 SentState::Outstanding => {
                     entry.state = SentState::Acked;
-                    let entry = *entry;
-                    packets.push(entry.packet);
-                    self.settle(entry, frames);
+                    each(index, &entry.packet);
+                    self.settle(index, frames);
                 }
                 SentState::Skipped => return Err(UNSENT),
                 SentState::Acked | SentState::Lost => {}
@@ -171,10 +174,10 @@ impl SentPackets {
     }
 
     /// The packet at `index`, counted from the oldest held.
-    pub(crate) fn get(&self, index: usize) -> Option<(SentPacket, SentState)> {
+    pub(crate) fn get(&self, index: usize) -> Option<(&SentPacket, SentState)> {
         self.entries
             .get(index)
-            .map(|entry| (entry.packet, entry.state))
+            .map(|entry| (&entry.packet, entry.state))
     }
 
     /// Marks the packet at `index` as lost; gives its frames.
@@ -186,8 +189,7 @@ impl SentPackets {
             return;
         }
         entry.state = SentState::Lost;
-        let entry = *entry;
-        self.settle(entry, frames);
+        self.settle(index, frames);
     }
 
     /// Lets go of packets at the front whose fate is known. A skipped number stays until a packet
@@ -245,14 +247,17 @@ impl SentPackets {
             .any(|state| state == SentState::Skipped)
     }
 
-    /// A packet stops being outstanding.
-    fn settle(&mut self, entry: Entry, frames: &mut Vec<SentFrame>) {
+    /// The packet at `index` stops being outstanding.
+    fn settle(&mut self, index: usize, frames: &mut Vec<SentFrame>) {
+        let Some(entry) = self.entries.get(index) else {
+            return;
+        };
         if entry.packet.ack_eliciting {
             self.eliciting -= 1;
         } else {
             self.silent -= 1;
         }
-        frames.extend(self.frames_of(&entry));
+        frames.extend(self.frames_of(entry));
     }
 
     fn frames_of(&self, entry: &Entry) -> impl Iterator<Item = SentFrame> + '_ {

@@ -1,11 +1,11 @@
 //! Received data, put back in order.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::{Buf, Bytes};
 
-use super::spare::Spare;
+use super::{few::Few, spare::Spare};
 use crate::quic::ranges::Ranges;
 
 /// Puts received data back in order. Data is copied once, into blocks of at most
@@ -14,7 +14,7 @@ use crate::quic::ranges::Ranges;
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     /// Ascending; they do not overlap.
-    blocks: VecDeque<Block>,
+    blocks: Few<Block>,
     /// Where the application is.
     read: u64,
     /// End of the data without gaps.
@@ -100,7 +100,7 @@ impl Assembler {
         }
         let mut out = Vec::with_capacity(len);
         let (mut at, end) = (self.read, self.read + len as u64);
-        for block in &self.blocks {
+        for block in self.blocks.iter() {
             if at == end {
                 break;
             }
@@ -117,7 +117,7 @@ impl Assembler {
         let len = self.len_to_read(out.len());
         let (mut at, end) = (self.read, self.read + len as u64);
         let mut rest = out;
-        for block in &self.blocks {
+        for block in self.blocks.iter() {
             let piece = block.slice(at..end);
             let Some((head, tail)) = rest.split_at_mut_checked(piece.len()) else {
                 break;
@@ -135,7 +135,7 @@ impl Assembler {
 
     /// Drops everything held and gives the memory back.
     pub(crate) fn clear(&mut self) {
-        self.blocks = VecDeque::new();
+        self.blocks = Few::default();
         self.held = 0;
         self.ahead = Ranges::new();
         self.read = self.end;
@@ -143,7 +143,7 @@ impl Assembler {
 
     /// Memory held, in bytes.
     pub(crate) fn accounted_bytes(&self) -> usize {
-        self.held + self.blocks.capacity() * size_of::<Block>() + self.ahead.accounted_bytes()
+        self.held + self.blocks.accounted_bytes() + self.ahead.accounted_bytes()
     }
 
     fn insert_ahead(
@@ -251,9 +251,7 @@ impl Assembler {
             self.usual_len = block.data.len();
             spare.give(block.data);
         }
-        if drained && self.blocks.capacity() > IDLE_BLOCKS {
-            self.blocks = VecDeque::new();
-        }
+        self.blocks.shrink(IDLE_BLOCKS);
     }
 }
 

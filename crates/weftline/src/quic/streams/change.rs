@@ -25,6 +25,8 @@ pub(crate) enum StreamChange {
     Readable(StreamId),
     /// A write that was `Blocked` finds room.
     Writable(StreamId),
+    /// No more data is buffered than was asked to hear of.
+    BufferLow(StreamId),
     /// The peer sent STOP_SENDING; the stream was reset in answer.
     Stopped { id: StreamId, code: u64 },
     /// The peer has all data and its end.

@@ -70,6 +70,7 @@ impl Streams {
         if send.is_some_and(|(send, _)| send.on_stop(code)) {
             self.changes.push_back(StreamChange::Stopped { id, code });
         }
+        self.forget_low_water(slot);
         self.settle(slot);
         self.wake_waiting();
         Ok(())

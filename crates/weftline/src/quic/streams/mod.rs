@@ -12,7 +12,7 @@ use bytes::Bytes;
 use self::{
     credit::{Clock, RecvCredit, SendCredit},
     recv::{Recv, Shared},
-    schedule::Schedule,
+    schedule::{Rank, Schedule},
     send::Send,
     spare::Spare,
     table::{Accepted, Counted, Opened, Stream, Table, Watch},
@@ -27,9 +27,11 @@ pub use self::change::{ReadFail, WriteFail};
 pub(crate) use self::change::{StreamChange, StreamParams};
 
 pub(crate) mod assembler;
+mod blocked;
 mod change;
 pub(super) mod codec;
 mod credit;
+pub(crate) mod few;
 mod input;
 mod output;
 mod recv;
@@ -70,6 +72,8 @@ pub(crate) struct Streams {
     /// Streams that wait to write until the connection's buffer has room.
     waiting: VecDeque<StreamId>,
     counted: Counted,
+    /// Bytes of data sent again.
+    resent: u64,
 }
 
 /// The limits of one side that stay the same.
@@ -128,6 +132,7 @@ impl Streams {
             changes: VecDeque::new(),
             waiting: VecDeque::new(),
             counted: Counted::default(),
+            resent: 0,
         }
     }
 
@@ -217,12 +222,33 @@ impl Streams {
     /// Bytes that a write would take now.
     pub(crate) fn writable(&self, id: StreamId) -> usize {
         let stream = self.table.find(id).and_then(|slot| self.table.get(slot));
-        let send = stream.and_then(|stream| Some((stream.send.as_ref()?, stream.priority)));
+        let send = stream.and_then(|stream| Some((stream.send.as_ref()?, stream.rank)));
         match send {
-            Some((send, priority)) if send.check_open().is_ok() => {
-                self.room(send.buffered(), priority)
-            }
+            Some((send, rank)) if send.check_open().is_ok() => self.room(send, rank),
             _ => 0,
+        }
+    }
+
+    /// Has [`StreamChange::Writable`] tell when a write would take something, as a refused one has.
+    pub(crate) fn want_room(&mut self, id: StreamId) {
+        if let Some(slot) = self.table.find_mut(id) {
+            if let Some((send, _)) = self.send_mut(slot) {
+                send.on_write_refused();
+            }
+            self.settle(slot);
+        }
+    }
+
+    /// Has [`StreamChange::BufferLow`] tell, once, when no more than this much data is buffered,
+    /// unless the stream is reset before.
+    pub(crate) fn set_low_water(&mut self, id: StreamId, bytes: u64) {
+        if let Some(slot) = self.table.find_mut(id) {
+            if let Some(stream) = self.table.get_mut(slot)
+                && stream.send.as_ref().is_some_and(|send| !send.is_reset())
+            {
+                stream.low_water = Some(bytes);
+            }
+            self.settle(slot);
         }
     }
 
@@ -252,6 +278,7 @@ impl Streams {
         let slot = self.table.find_mut(id).ok_or(WriteFail::Unknown)?;
         let (send, _) = self.send_mut(slot).ok_or(WriteFail::Unknown)?;
         send.reset(code, reliable);
+        self.forget_low_water(slot);
         self.settle(slot);
         self.wake_waiting();
         Ok(())
@@ -266,14 +293,21 @@ impl Streams {
         Ok(())
     }
 
-    /// Sends the data of streams with a higher priority first; 0 is the default.
-    pub(crate) fn set_priority(&mut self, id: StreamId, priority: i32) {
-        if let Some(slot) = self.table.find_mut(id) {
-            if let Some(stream) = self.table.get_mut(slot) {
-                stream.priority = priority;
+    /// Changes when a stream sends, compared with others.
+    pub(crate) fn set_rank(&mut self, id: StreamId, change: impl FnOnce(&mut Rank)) {
+        let Some(slot) = self.table.find_mut(id) else {
+            return;
+        };
+        if let Some(stream) = self.table.get_mut(slot) {
+            let (old, places) = (stream.rank, &mut stream.places);
+            change(&mut stream.rank);
+            if stream.rank == old {
+                return;
             }
-            self.settle(slot);
+            self.resend.set(slot, &mut places.resend, false, old);
+            self.fresh.set(slot, &mut places.fresh, false, old);
         }
+        self.settle(slot);
     }
 
     /// Takes up to `max` bytes of what arrived, in order; `None` at the end.
@@ -336,6 +370,11 @@ impl Streams {
         stream.map_or(0, |stream| stream.counted.buffered)
     }
 
+    /// Bytes of data sent again, over all streams.
+    pub(crate) fn resent(&self) -> u64 {
+        self.resent
+    }
+
     /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<StreamChange> {
         for dir in [Dir::Bi, Dir::Uni] {
@@ -371,15 +410,18 @@ impl Streams {
             + self.shared.spare.accounted_bytes()
             + self.changes.capacity() * size_of::<StreamChange>()
             + self.waiting.capacity() * size_of::<StreamId>()
+            + [&self.control, &self.resend, &self.fresh]
+                .map(Schedule::accounted_bytes)
+                .iter()
+                .sum::<usize>()
     }
 
     /// Puts a stream where it belongs after something happened to it.
     fn settle(&mut self, slot: u32) {
-        let room = self.connection_room();
         let Some(stream) = self.table.get_mut(slot) else {
             return;
         };
-        let (id, priority) = (stream.id, stream.priority);
+        let (id, rank) = (stream.id, stream.rank);
         let done = stream.is_done();
         let count = if done {
             Counted::default()
@@ -402,18 +444,24 @@ impl Streams {
                 self.changes.push_back(StreamChange::Received(id));
             }
         }
-        let place = |wanted: bool, priority| (wanted && !done).then_some(priority);
         let places = &mut stream.places;
+        let (control, resend, fresh) = (control && !done, resend && !done, fresh && !done);
         self.control
-            .set(slot, &mut places.control, place(control, 0));
-        self.resend
-            .set(slot, &mut places.resend, place(resend, priority));
-        self.fresh
-            .set(slot, &mut places.fresh, place(fresh, priority));
+            .set(slot, &mut places.control, control, Rank::default());
+        self.resend.set(slot, &mut places.resend, resend, rank);
+        self.fresh.set(slot, &mut places.fresh, fresh, rank);
 
         self.counted.buffered = self.counted.buffered + count.buffered - stream.counted.buffered;
+        self.counted.stuck = self.counted.stuck + count.stuck - stream.counted.stuck;
         self.counted.bytes = self.counted.bytes + count.bytes - stream.counted.bytes;
         stream.counted = count;
+        if stream
+            .low_water
+            .is_some_and(|bytes| count.buffered <= bytes)
+        {
+            stream.low_water = None;
+            self.changes.push_back(StreamChange::BufferLow(id));
+        }
         if done {
             self.changes.push_back(StreamChange::Closed {
                 id,
@@ -429,9 +477,12 @@ impl Streams {
         let limits = self.shared.limits;
         if let Some(send) = &mut stream.send
             && send.is_write_refused()
-            && limits.send_buffer.saturating_sub(count.buffered) >= low_water(limits.send_buffer)
+            && is_worth_telling(send, limits, self.counted.stuck)
         {
-            if room < low_water(limits.connection_send_buffer) && priority != URGENT {
+            let room = limits
+                .connection_send_buffer
+                .saturating_sub(self.counted.buffered);
+            if room < low_water(limits.connection_send_buffer) && rank.priority != URGENT {
                 if !core::mem::replace(&mut stream.waits, true) {
                     self.waiting.push_back(id);
                 }
@@ -459,11 +510,10 @@ impl Streams {
 
     fn begin_write(&mut self, id: StreamId, empty: bool) -> Result<(u32, usize), WriteFail> {
         let slot = self.table.find_mut(id).ok_or(WriteFail::Unknown)?;
-        let (send, _) = self.send_mut(slot).ok_or(WriteFail::Unknown)?;
+        let stream = self.table.get(slot).ok_or(WriteFail::Unknown)?;
+        let send = stream.send.as_ref().ok_or(WriteFail::Unknown)?;
         send.check_open()?;
-        let buffered = send.buffered();
-        let priority = self.table.get(slot).map_or(0, |stream| stream.priority);
-        let room = self.room(buffered, priority);
+        let room = self.room(send, stream.rank);
         if room > 0 || empty {
             return Ok((slot, room));
         }
@@ -474,13 +524,16 @@ impl Streams {
         Err(WriteFail::Blocked)
     }
 
-    /// Room for a write on a stream with this much in its buffer. Urgent streams write little, and
-    /// the others may be waiting for just that.
-    fn room(&self, buffered: u64, priority: i32) -> usize {
-        let stream = self.shared.limits.send_buffer.saturating_sub(buffered);
-        let room = match priority {
+    /// Room for a write on a stream. Urgent streams write little, and the others may be waiting for
+    /// just that.
+    fn room(&self, send: &Send, rank: Rank) -> usize {
+        let limits = self.shared.limits;
+        let stream = limits.send_buffer.saturating_sub(send.buffered());
+        let room = match rank.priority {
             URGENT => stream,
-            _ => stream.min(self.connection_room()),
+            _ => stream
+                .min(movable_room(send, limits, self.counted.stuck))
+                .min(self.connection_room()),
         };
         usize::try_from(room).unwrap_or(usize::MAX)
     }
@@ -488,6 +541,12 @@ impl Streams {
     fn connection_room(&self) -> u64 {
         let limit = self.shared.limits.connection_send_buffer;
         limit.saturating_sub(self.counted.buffered)
+    }
+
+    fn forget_low_water(&mut self, slot: u32) {
+        if let Some(stream) = self.table.get_mut(slot) {
+            stream.low_water = None;
+        }
     }
 
     fn after_read(&mut self, slot: u32) {
@@ -527,6 +586,7 @@ impl Streams {
                 told
             }
             StreamChange::Opened(_)
+            | StreamChange::BufferLow(_)
             | StreamChange::Stopped { .. }
             | StreamChange::Finished(_)
             | StreamChange::Available(_)
@@ -569,6 +629,23 @@ fn initial_max_data(side: Side, id: StreamId, params: &StreamParams) -> u64 {
         (Dir::Bi, true) => params.bidi_remote,
         (Dir::Bi, false) => params.bidi_local,
     }
+}
+
+/// Room for data of a stream by what the peer lets go. Half of the connection's buffer is for data
+/// that the credit of its own stream lets go, which moves on: streams that the peer does not read
+/// cannot fill it, and so not stop the others.
+fn movable_room(send: &Send, limits: StreamLimits, stuck: u64) -> u64 {
+    let for_stuck = limits.connection_send_buffer / 2;
+    send.sendable()
+        .saturating_add(for_stuck.saturating_sub(stuck))
+}
+
+/// Whether a refused writer should go on, as far as its own stream is concerned.
+fn is_worth_telling(send: &Send, limits: StreamLimits, stuck: u64) -> bool {
+    let enough = low_water(limits.send_buffer);
+    let movable = movable_room(send, limits, stuck);
+    limits.send_buffer.saturating_sub(send.buffered()) >= enough
+        && (movable >= enough || movable > 0 && send.is_all_sent())
 }
 
 /// Room from which a refused writer is told to go on: less would make it go on in small steps.

@@ -45,11 +45,12 @@ impl Streams {
             let Some(stream) = self.table.get_mut(slot) else {
                 return;
             };
-            let credit = match stream.priority {
+            let rank = stream.rank;
+            let credit = match rank.priority {
                 URGENT => self.send_credit.available(),
                 _ => self.send_credit.ordinary(),
             };
-            let (id, places) = (stream.id, stream.places);
+            let id = stream.id;
             let Some(send) = &mut stream.send else {
                 return;
             };
@@ -58,12 +59,17 @@ impl Streams {
                 self.send_credit.consume(len.unwrap_or(0));
                 len.is_some()
             } else {
-                send.write_resend(id, w, sent)
+                let fits = send.write_resend(id, w, sent);
+                if let Some(SentFrame::Stream { len, .. }) = sent.as_slice().last().filter(|_| fits)
+                {
+                    self.resent += u64::from(*len);
+                }
+                fits
             };
             if fits && fresh {
-                self.fresh.end_turn(slot, places.fresh);
+                self.fresh.end_turn(slot, rank);
             } else if fits {
-                self.resend.end_turn(slot, places.resend);
+                self.resend.end_turn(slot, rank);
             }
             self.settle(slot);
             if !fits {
@@ -155,15 +161,16 @@ impl Streams {
         }
     }
 
-    /// The stream whose data goes next, and whether it goes for the first time. Within a priority
-    /// what was lost goes first (RFC 9000, section 13.3).
+    /// The stream whose data goes next, and whether it goes for the first time. What was lost goes
+    /// first (RFC 9000, section 13.3), but before no data of a higher priority, or of a higher
+    /// order in its group.
     fn next_to_send(&self) -> Option<(u32, bool)> {
-        let fresh = self.fresh.first().filter(|(priority, _)| match *priority {
+        let fresh = self.fresh.first().filter(|(rank, _)| match rank.priority {
             URGENT => self.send_credit.available() > 0,
             _ => self.send_credit.ordinary() > 0,
         });
         match (self.resend.first(), fresh) {
-            (Some((high, _)), Some((higher, slot))) if higher > high => Some((slot, true)),
+            (Some((lost, _)), Some((new, slot))) if new.precedes(&lost) => Some((slot, true)),
             (Some((_, slot)), _) => Some((slot, false)),
             (None, Some((_, slot))) => Some((slot, true)),
             (None, None) => None,

@@ -133,6 +133,26 @@ impl Send {
         self.buffer.buffered()
     }
 
+    /// Bytes never sent that the stream's credit does not let go.
+    pub(super) fn stuck(&self) -> u64 {
+        self.buffer.unsent().saturating_sub(self.credit.available())
+    }
+
+    /// Bytes that the stream's credit would let go if they were written.
+    pub(super) fn sendable(&self) -> u64 {
+        self.credit.available().saturating_sub(self.buffer.unsent())
+    }
+
+    /// Whether it ends by a reset.
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset != Signal::Idle
+    }
+
+    /// Whether everything written was sent.
+    pub(super) fn is_all_sent(&self) -> bool {
+        self.buffer.unsent() == 0
+    }
+
     pub(super) fn accounted_bytes(&self) -> usize {
         self.buffer.accounted_bytes()
     }
@@ -140,6 +160,11 @@ impl Send {
     /// Whether data or its end wants to be sent that needs no credit of the connection.
     pub(super) fn wants_resend(&self) -> bool {
         self.buffer.has_lost() || self.wants_bare_fin()
+    }
+
+    /// Whether there is data that was never sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.buffer.unsent() > 0
     }
 
     /// Whether data wants to be sent for the first time, and the stream's credit allows it.

@@ -1,18 +1,18 @@
 //! Written data, held until it is acknowledged.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::spare::Spare;
+use super::{few::Few, spare::Spare};
 use crate::quic::ranges::Ranges;
 
 /// The data of one stream from the first byte not acknowledged to the last written. Every byte is
 /// held once; what was lost is only marked and copied from here again.
 #[derive(Debug, Default)]
 pub(crate) struct SendBuffer {
-    chunks: VecDeque<Chunk>,
+    chunks: Few<Chunk>,
     /// Everything below is acknowledged and released.
     base: u64,
     /// End of what was sent at least once.
@@ -129,7 +129,7 @@ impl SendBuffer {
     /// Fills `out` with what was written from `offset` on. The range must lie in the buffer.
     pub(crate) fn copy_to(&self, mut offset: u64, mut out: &mut [u8]) {
         let after = self.chunks.partition_point(|c| c.start <= offset);
-        for chunk in self.chunks.range(after.saturating_sub(1)..) {
+        for chunk in self.chunks.iter_from(after.saturating_sub(1)) {
             let at = offset.saturating_sub(chunk.start) as usize;
             let piece = chunk.bytes().get(at..).unwrap_or_default();
             let len = piece.len().min(out.len());
@@ -170,9 +170,7 @@ impl SendBuffer {
                 spare.give(data);
             }
         }
-        if self.chunks.is_empty() && self.chunks.capacity() > IDLE_CHUNKS {
-            self.chunks = VecDeque::new();
-        }
+        self.chunks.shrink(IDLE_CHUNKS);
     }
 
     /// The packet with this range was lost: what of it the peer does not have is sent again.
@@ -205,7 +203,7 @@ impl SendBuffer {
             self.held -= chunk.held();
         }
         if self.chunks.is_empty() {
-            self.chunks = VecDeque::new();
+            self.chunks = Few::default();
             self.acked = Ranges::new();
             self.lost = Ranges::new();
         }
@@ -214,7 +212,7 @@ impl SendBuffer {
     /// Memory held, in bytes.
     pub(crate) fn accounted_bytes(&self) -> usize {
         self.held
-            + self.chunks.capacity() * size_of::<Chunk>()
+            + self.chunks.accounted_bytes()
             + self.acked.accounted_bytes()
             + self.lost.accounted_bytes()
     }

@@ -1,9 +1,12 @@
 //! The streams there are, and how many there may be.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 
-use super::{credit::BlockedNotice, recv::Recv, send::Send};
-use crate::wire::{StreamId, frame::MAX_STREAM_COUNT};
+use super::{credit::BlockedNotice, recv::Recv, schedule::Rank, send::Send};
+use crate::{
+    quic::stream_map::StreamMap,
+    wire::{StreamId, frame::MAX_STREAM_COUNT},
+};
 
 /// A stream with at least one part that is not done with.
 #[derive(Debug)]
@@ -11,10 +14,12 @@ pub(super) struct Stream {
     pub(super) id: StreamId,
     pub(super) send: Option<Send>,
     pub(super) recv: Option<Recv>,
-    pub(super) priority: i32,
+    pub(super) rank: Rank,
     pub(super) places: Places,
     /// Whether it is in the list of those that wait for room in the connection's send buffer.
     pub(super) waits: bool,
+    /// The application wants to hear when no more data than this is buffered.
+    pub(super) low_water: Option<u64>,
     /// What the connection's sums hold for it.
     pub(super) counted: Counted,
     pub(super) watch: Watch,
@@ -33,14 +38,18 @@ pub(super) enum Watch {
 /// Where a stream waits to send.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Places {
-    pub(super) control: Option<i32>,
-    pub(super) resend: Option<i32>,
-    pub(super) fresh: Option<i32>,
+    pub(super) control: bool,
+    pub(super) resend: bool,
+    pub(super) fresh: bool,
 }
 
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Counted {
+    /// Data written and not delivered.
     pub(super) buffered: u64,
+    /// What of it the peer's credit for its stream does not let go.
+    pub(super) stuck: u64,
+    /// Memory.
     pub(super) bytes: usize,
 }
 
@@ -50,9 +59,10 @@ impl Stream {
             id,
             send,
             recv,
-            priority: 0,
+            rank: Rank::default(),
             places: Places::default(),
             waits: false,
+            low_water: None,
             counted: Counted::default(),
             watch: Watch::Off,
         }
@@ -69,6 +79,7 @@ impl Stream {
         let recv_bytes = self.recv.as_ref().map_or(0, Recv::accounted_bytes);
         Counted {
             buffered: self.send.as_ref().map_or(0, Send::buffered),
+            stuck: self.send.as_ref().map_or(0, Send::stuck),
             bytes: send_bytes + recv_bytes,
         }
     }
@@ -80,7 +91,7 @@ impl Stream {
 pub(super) struct Table {
     slots: Vec<Option<Stream>>,
     free: Vec<u32>,
-    by_id: BTreeMap<StreamId, u32>,
+    by_id: StreamMap<u32>,
     /// The slot found last: frames come in runs of one stream.
     last: u32,
 }
@@ -95,7 +106,7 @@ impl Table {
         if self.get(self.last).is_some_and(|stream| stream.id == id) {
             return Some(self.last);
         }
-        self.by_id.get(&id).copied()
+        self.by_id.get(id).copied()
     }
 
     /// Like [`Self::find`], and remembers it for the next time.
@@ -128,7 +139,7 @@ impl Table {
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
             return;
         };
-        self.by_id.remove(&stream.id);
+        self.by_id.remove(stream.id);
         self.free.push(slot);
     }
 
@@ -141,7 +152,7 @@ impl Table {
     pub(super) fn accounted_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Option<Stream>>()
             + self.free.capacity() * size_of::<u32>()
-            + self.by_id.len() * MAP_ENTRY
+            + self.by_id.accounted_bytes()
     }
 }
 
@@ -165,6 +176,11 @@ impl Opened {
         }
         self.count += 1;
         Some(self.count - 1)
+    }
+
+    /// Whether one more may be opened.
+    pub(super) const fn is_allowed(&self) -> bool {
+        self.count < self.limit
     }
 
     /// The peer's limit, which never goes down (RFC 9000, section 4.6). Gives whether someone
@@ -261,9 +277,6 @@ impl Accepted {
         self.due |= limit == self.limit;
     }
 }
-
-/// What an entry of the map costs, about.
-const MAP_ENTRY: usize = 24;
 
 #[cfg(test)]
 mod tests {

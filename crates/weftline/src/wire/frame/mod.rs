@@ -1,4 +1,4 @@
-//! QUIC frames (RFC 9000, section 19; RFC 9221; RESET_STREAM_AT).
+//! QUIC frames (RFC 9000, section 19; RFC 9221; RESET_STREAM_AT; ACK frequency).
 //!
 //! [`Frame::parse`] reads them one by one from the payload of a packet and borrows their data from
 //! it. To send, every frame knows its length and writes itself all or nothing; those with bulk data
@@ -7,6 +7,7 @@
 pub mod types;
 
 mod ack;
+mod ack_frequency;
 mod cid;
 mod close;
 mod crypto;
@@ -20,6 +21,7 @@ mod stream;
 mod tests;
 
 pub use ack::{Ack, AckRanges, EcnCounts, encode_ack};
+pub use ack_frequency::AckFrequency;
 pub use cid::{NewConnectionId, RetireConnectionId};
 pub use close::ConnectionClose;
 pub use crypto::{Crypto, CryptoHeader, NewToken};
@@ -68,6 +70,9 @@ pub enum Frame<'a> {
     /// The server's word that the handshake is confirmed. From a client it is a
     /// PROTOCOL_VIOLATION.
     HandshakeDone,
+    /// A wish to be acknowledged at once (draft-ietf-quic-ack-frequency).
+    ImmediateAck,
+    AckFrequency(AckFrequency),
     Datagram(Datagram<'a>),
 }
 
@@ -112,6 +117,8 @@ impl<'a> Frame<'a> {
                 Self::ConnectionClose(ConnectionClose::parse_application(r)?)
             }
             types::HANDSHAKE_DONE => Self::HandshakeDone,
+            types::IMMEDIATE_ACK => Self::ImmediateAck,
+            types::ACK_FREQUENCY => Self::AckFrequency(AckFrequency::parse(r)?),
             types::DATAGRAM => Self::Datagram(Datagram::parse_to_end(r)),
             types::DATAGRAM_LEN => Self::Datagram(Datagram::parse(r)?),
             _ => return Err(FrameErrorKind::UnknownType),
@@ -143,6 +150,8 @@ impl<'a> Frame<'a> {
             Self::PathResponse(_) => types::PATH_RESPONSE,
             Self::ConnectionClose(close) => close.frame_type(),
             Self::HandshakeDone => types::HANDSHAKE_DONE,
+            Self::ImmediateAck => types::IMMEDIATE_ACK,
+            Self::AckFrequency(_) => types::ACK_FREQUENCY,
             Self::Datagram(_) => types::DATAGRAM_LEN,
         }
     }
@@ -167,7 +176,8 @@ impl<'a> Frame<'a> {
     pub fn encoded_len(&self) -> usize {
         match self {
             Self::Padding(count) => *count,
-            Self::Ping | Self::HandshakeDone => 1,
+            Self::Ping | Self::HandshakeDone | Self::ImmediateAck => 1,
+            Self::AckFrequency(frame) => frame.encoded_len(),
             Self::Ack(frame) => frame.encoded_len(),
             Self::ResetStream(frame) => frame.encoded_len(),
             Self::ResetStreamAt(frame) => frame.encoded_len(),
@@ -197,7 +207,8 @@ impl<'a> Frame<'a> {
                 w.reserve(*count)?.fill(0);
                 Ok(())
             }
-            Self::Ping | Self::HandshakeDone => w.varint(self.frame_type()),
+            Self::Ping | Self::HandshakeDone | Self::ImmediateAck => w.varint(self.frame_type()),
+            Self::AckFrequency(frame) => frame.encode(w),
             Self::Ack(frame) => frame.encode(w),
             Self::ResetStream(frame) => frame.encode(w),
             Self::ResetStreamAt(frame) => frame.encode(w),

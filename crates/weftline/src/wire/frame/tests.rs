@@ -27,6 +27,16 @@ fn examples() -> Vec<(Frame<'static>, Vec<u8>)> {
     std::vec![
         (Frame::Padding(3), std::vec![0, 0, 0]),
         (Frame::Ping, std::vec![1]),
+        (Frame::ImmediateAck, std::vec![0x1f]),
+        (
+            Frame::AckFrequency(AckFrequency {
+                sequence: 2,
+                ack_eliciting_threshold: 9,
+                max_ack_delay_us: 25_000,
+                reordering_threshold: 3,
+            }),
+            std::vec![0x40, 0xaf, 2, 9, 0x80, 0, 0x61, 0xa8, 3],
+        ),
         (
             Frame::ResetStream(ResetStream {
                 id,
@@ -177,7 +187,8 @@ fn every_type_both_ways() {
     for (frame, bytes) in examples() {
         assert_eq!(encode(&frame), bytes);
         assert_eq!(parse(&bytes), Ok(frame));
-        assert_eq!(frame.frame_type(), u64::from(bytes[0]));
+        let (frame_type, _) = varint::decode(&bytes).unwrap();
+        assert_eq!(frame.frame_type(), frame_type);
     }
     for bytes in ACKS {
         let frame = parse(bytes).unwrap();
@@ -206,7 +217,7 @@ fn truncated_at_every_length() {
         for end in 0..bytes.len() {
             let mut r = Reader::new(&bytes[..end]);
             let error = FrameError {
-                frame_type: if end == 0 { 0 } else { u64::from(bytes[0]) },
+                frame_type: varint::decode(&bytes[..end]).map_or(0, |(id, _)| id),
                 kind: FrameErrorKind::Truncated,
             };
             assert_eq!(Frame::parse(&mut r), Err(error));
@@ -308,7 +319,7 @@ fn errors() {
         (cid(21), FrameErrorKind::CidLength),
         (cid(255), FrameErrorKind::CidLength),
         (newer, FrameErrorKind::RetirePriorTo),
-        (std::vec![0x1f], FrameErrorKind::UnknownType),
+        (std::vec![0x20], FrameErrorKind::UnknownType),
         (std::vec![0x24, 4, 0, 1, 2], FrameErrorKind::ReliableSize),
         (std::vec![0x25, 4, 0, 0, 0], FrameErrorKind::UnknownType),
     ] {
@@ -317,8 +328,8 @@ fn errors() {
         assert_eq!(error, FrameError { frame_type, kind });
         assert!(!error.is_protocol_violation());
     }
-    let unknown = parse(&[0x40, 0xaf, 0, 0]).unwrap_err();
-    assert_eq!(unknown.frame_type, 0xaf);
+    let unknown = parse(&[0x40, 0xb0, 0, 0]).unwrap_err();
+    assert_eq!(unknown.frame_type, 0xb0);
     assert_eq!(unknown.kind, FrameErrorKind::UnknownType);
 }
 

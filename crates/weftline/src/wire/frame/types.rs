@@ -59,12 +59,16 @@ pub const CONNECTION_CLOSE: u64 = 0x1c;
 pub const CONNECTION_CLOSE_APP: u64 = 0x1d;
 /// HANDSHAKE_DONE.
 pub const HANDSHAKE_DONE: u64 = 0x1e;
+/// IMMEDIATE_ACK (draft-ietf-quic-ack-frequency).
+pub const IMMEDIATE_ACK: u64 = 0x1f;
 /// RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset).
 pub const RESET_STREAM_AT: u64 = 0x24;
 /// DATAGRAM, up to the end of the packet.
 pub const DATAGRAM: u64 = 0x30;
 /// DATAGRAM with a length field.
 pub const DATAGRAM_LEN: u64 = 0x31;
+/// ACK_FREQUENCY (draft-ietf-quic-ack-frequency).
+pub const ACK_FREQUENCY: u64 = 0xaf;
 
 /// Whether a packet with this frame must be acknowledged. Unknown types count as such.
 pub fn is_ack_eliciting(frame_type: u64) -> bool {
@@ -91,6 +95,7 @@ pub fn is_allowed_in(frame_type: u64, packet_type: PacketType) -> bool {
 fn rule(frame_type: u64) -> u8 {
     match frame_type {
         RESET_STREAM_AT | DATAGRAM | DATAGRAM_LEN => Z | O,
+        IMMEDIATE_ACK | ACK_FREQUENCY => O,
         _ => usize::try_from(frame_type)
             .ok()
             .and_then(|index| RULES.get(index))
@@ -147,7 +152,7 @@ mod tests {
     use super::*;
 
     /// Table 3 once more, as the RFC prints it, with the extensions.
-    const TABLE: [(u64, u64, &str, &str); 25] = [
+    const TABLE: [(u64, u64, &str, &str); 29] = [
         (0x00, 0x00, "IH01", "NP"),
         (0x01, 0x01, "IH01", ""),
         (0x02, 0x03, "IH_1", "N"),
@@ -169,10 +174,14 @@ mod tests {
         (0x1c, 0x1c, "IH01", "N"),
         (0x1d, 0x1d, "__01", "N"),
         (0x1e, 0x1e, "___1", ""),
-        (0x1f, 0x23, "____", ""),
+        (0x1f, 0x1f, "___1", ""),
+        (0x20, 0x23, "____", ""),
         (0x24, 0x24, "__01", ""),
         (0x25, 0x2f, "____", ""),
         (0x30, 0x31, "__01", ""),
+        (0x32, 0xae, "____", ""),
+        (0xaf, 0xaf, "___1", ""),
+        (0xb0, 0xff, "____", ""),
     ];
 
     #[test]

@@ -289,6 +289,27 @@ fn unknown_are_skipped() {
 }
 
 #[test]
+fn min_ack_delay_is_no_more_than_max_ack_delay() {
+    let params = TransportParameters {
+        min_ack_delay_us: Some(1000),
+        ..TransportParameters::default()
+    };
+    let bytes = [0xc0, 0, 0, 0, 0xff, 0x04, 0xde, 0x1b, 2, 0x43, 0xe8];
+    assert_eq!(params.encode(None), bytes);
+    assert_eq!(server(&bytes), Ok(params));
+    let with_max = |min: u64, max| {
+        let params = TransportParameters {
+            min_ack_delay_us: Some(min),
+            max_ack_delay_ms: max,
+            ..TransportParameters::default()
+        };
+        server(&params.encode(None)).is_ok()
+    };
+    assert!(with_max(25_000, 25) && with_max(0, 0));
+    assert!(!with_max(25_001, 25) && !with_max(1, 0));
+}
+
+#[test]
 fn reset_stream_at_has_two_numbers() {
     let params = TransportParameters {
         reset_stream_at: true,
@@ -336,6 +357,7 @@ prop_compose! {
         max_ack_delay_ms in 0..0x4000_u16,
         flags: [bool; 4],
         versions in proptest::option::of(proptest::collection::vec(1..u32::MAX, 1..=16)),
+        min_ack_delay in proptest::option::of(any_number()),
     ) -> TransportParameters {
         let [original, initial, retry] = cids;
         let [idle, payload, data, local, remote, uni, bidi, streams_uni, ids, datagram] = numbers;
@@ -362,6 +384,8 @@ prop_compose! {
             grease_quic_bit: flags[1],
             reset_stream_at: flags[2],
             reset_stream_at_old: flags[3],
+            min_ack_delay_us: min_ack_delay
+                .map(|delay| delay.min(u64::from(max_ack_delay_ms) * 1000)),
             version_information: versions.map(|all| VersionInformation::new(all[0], all)),
         }
     }

@@ -12,9 +12,9 @@ use crate::{
     wire::{
         Cid, Dir, ResetToken, Side, StreamId,
         frame::{
-            ConnectionClose, Crypto, DataBlocked, Datagram, Frame, MaxData, MaxStreamData,
-            MaxStreams, NewConnectionId, NewToken, PathChallenge, PathResponse, ResetStream,
-            ResetStreamAt, RetireConnectionId, StopSending, Stream, StreamDataBlocked,
+            AckFrequency, ConnectionClose, Crypto, DataBlocked, Datagram, Frame, MaxData,
+            MaxStreamData, MaxStreams, NewConnectionId, NewToken, PathChallenge, PathResponse,
+            ResetStream, ResetStreamAt, RetireConnectionId, StopSending, Stream, StreamDataBlocked,
             StreamsBlocked,
         },
         packet::PacketType,
@@ -69,6 +69,21 @@ fn client_faults() -> Vec<(&'static str, Vec<u8>, TransportCode)> {
         ("no frames", vec![], ProtocolViolation),
         ("unknown frame", vec![0x20], FrameEncodingError),
         ("unknown frame, long", vec![0x40, 0x20], ProtocolViolation),
+        (
+            "delay of acknowledgements too long",
+            ack(&[0xaf, 0, 1, 16_384_000, 1]),
+            ProtocolViolation,
+        ),
+        (
+            "delay of acknowledgements too short",
+            ack(&[0xaf, 0, 1, 999, 1]),
+            ProtocolViolation,
+        ),
+        (
+            "half an ACK_FREQUENCY",
+            ack(&[0xaf, 0, 1]),
+            FrameEncodingError,
+        ),
         ("PING in two bytes", vec![0x40, 0x01], ProtocolViolation),
         (
             "PADDING in eight bytes",
@@ -322,10 +337,17 @@ fn a_token_from_the_server_is_fine() {
 }
 
 /// One of each kind of frame.
-fn every_frame() -> [Frame<'static>; 20] {
+fn every_frame() -> [Frame<'static>; 22] {
     [
         Frame::Padding(1),
         Frame::Ping,
+        Frame::ImmediateAck,
+        Frame::AckFrequency(AckFrequency {
+            sequence: 0,
+            ack_eliciting_threshold: 1,
+            max_ack_delay_us: 25_000,
+            reordering_threshold: 1,
+        }),
         Frame::ResetStream(ResetStream {
             id: CLIENT_BI,
             code: 0,

@@ -1,3 +1,4 @@
+mod blocked;
 mod craft;
 mod echo;
 mod faults;

@@ -105,13 +105,13 @@ fn a_black_hole_is_survived() {
     let mut pair = over(1500);
     assert_eq!(sizes(&pair), [1452, 1452]);
     set_path(&mut pair, 1300);
+    pair.client.conn.config.keep_alive = Some(Duration::from_secs(10));
     let before = pair.now;
     transfer(&mut pair, 300_000);
     assert_eq!(pair.client.conn.paths.datagram_size(), 1200);
     let took = pair.now.saturating_since(before);
     assert!(took < Duration::from_secs(5), "{took:?}");
     // Later it looks again, with care.
-    pair.client.conn.config.keep_alive = Some(Duration::from_secs(10));
     pair.run_for(Duration::from_secs(90));
     transfer(&mut pair, 10_000);
     let size = pair.client.conn.paths.datagram_size();

@@ -13,6 +13,7 @@ use crate::{
         StreamState, Subject,
     },
     quic::Change,
+    stats::FrameKind,
     wire::{Dir, Side, packet::PacketType},
 };
 
@@ -139,7 +140,71 @@ fn packets_sent_are_the_packets_the_peer_received() {
             assert_eq!(ours.sent, theirs.received);
         }
         assert!(ours.times.is_sorted());
+        // What is counted is what is in the packets.
+        for (packets, counts) in [
+            (&ours.sent, &stats.frames_sent),
+            (&ours.received, &stats.frames_received),
+        ] {
+            let frames = packets.iter().flat_map(|packet| &packet.frames);
+            let total = frames.filter(|frame| !frame.starts_with("Padding"));
+            assert_eq!(total.count() as u64, counts.total());
+        }
     }
+}
+
+#[test]
+fn frames_are_counted_alike_at_both_ends() {
+    let mut pair = Pair::connected(&Options::default());
+    talk(&mut pair);
+    let (client, server) = (pair.client.conn.stats(), pair.server.conn.stats());
+    assert_eq!(client.packets_dropped + server.packets_dropped, 0);
+    assert_eq!(client.frames_sent, server.frames_received);
+    assert_eq!(server.frames_sent, client.frames_received);
+    assert!(client.frames_sent.of(FrameKind::Stream) >= 17);
+    assert_eq!(client.frames_sent.of(FrameKind::Datagram), 1);
+    assert_eq!(client.frames_sent.of(FrameKind::Other), 0);
+    assert_eq!(server.frames_sent.of(FrameKind::HandshakeDone), 1);
+    assert_eq!(
+        (client.udp_sent, server.udp_sent),
+        (server.udp_received, client.udp_received)
+    );
+    assert_eq!(client.bytes_sent, server.bytes_received);
+    assert_eq!(client.bytes_resent, 0);
+    // There and back at least.
+    for stats in [&client, &server] {
+        let time = stats.handshake_time.unwrap();
+        assert!((20..=60).contains(&time.as_millis()), "{time:?}");
+    }
+    let path = pair.client.conn.path_stats();
+    assert_eq!(path.rtt, client.rtt);
+    assert_eq!(path.congestion_window, client.congestion_window);
+    assert!(path.validated && path.mtu >= 1200);
+    let by_hand = path.congestion_window * 1_000_000 / path.rtt.as_micros() as u64;
+    assert_eq!(path.send_rate, by_hand);
+    assert!(path.pacing_rate > Some(by_hand));
+    assert_eq!(path.ssthresh, None);
+}
+
+#[test]
+fn what_was_sent_again_is_counted() {
+    let mut pair = Pair::connected(&Options::default());
+    let id = pair.client.conn.open(Dir::Bi).unwrap();
+    pair.client.conn.write(id, &[7; 10_000]).unwrap();
+    let mut left = 2;
+    pair.network = Box::new(move |side, _, data| {
+        let lose = side == Side::Client && data.len() > 1000 && left > 0;
+        left -= u32::from(lose);
+        usize::from(!lose)
+    });
+    pair.run();
+    let stats = pair.client.conn.stats();
+    assert!(stats.packets_lost >= 2);
+    assert!(
+        (2000..4000).contains(&stats.bytes_resent),
+        "{}",
+        stats.bytes_resent
+    );
+    assert_eq!(pair.server.read_all(id).0.len(), 10_000);
 }
 
 #[test]

@@ -11,9 +11,9 @@ use crate::{
     wire::{Dir, Side, StreamId, Writer},
 };
 
-/// Table 3 as the RFC prints it, with RESET_STREAM_AT and DATAGRAM: frame types, the packets that
+/// Table 3 as the RFC prints it, with RESET_STREAM_AT, DATAGRAM and those of ACK frequency: frame types, the packets that
 /// may have them, and the side that may receive them, if it is one only.
-const TABLE: [(u64, u64, &str, Option<Side>); 29] = [
+const TABLE: [(u64, u64, &str, Option<Side>); 33] = [
     (0x00, 0x01, "IH1", None),
     (0x02, 0x03, "IH1", None),
     (0x04, 0x04, "1", None),
@@ -36,11 +36,15 @@ const TABLE: [(u64, u64, &str, Option<Side>); 29] = [
     (0x1c, 0x1c, "IH1", None),
     (0x1d, 0x1d, "1", None),
     (0x1e, 0x1e, "1", Some(Side::Client)),
-    (0x1f, 0x23, "", None),
+    (0x1f, 0x1f, "1", None),
+    (0x20, 0x23, "", None),
     (0x24, 0x24, "1", None),
     (0x25, 0x2f, "", None),
     (0x30, 0x31, "1", None),
     (0x32, 0x3f, "", None),
+    (0xae, 0xae, "", None),
+    (0xaf, 0xaf, "1", None),
+    (0xb0, 0xb0, "", None),
     (0x1337, 0x1337, "", None),
     (0x3fff_ffff_ffff_ffff, 0x3fff_ffff_ffff_ffff, "", None),
 ];
@@ -80,6 +84,7 @@ fn frame(frame_type: u64, sender: Side) -> Vec<u8> {
         0x1d => &[0, 0],
         0x24 => &[stream, 1, 0, 0],
         0x31 => &[0],
+        0xaf => &[0, 1, 25_000, 1],
         _ => &[],
     };
     let mut bytes = encoded(frame_type, fields);

@@ -40,6 +40,8 @@ struct Tx {
     ended: bool,
     finished: bool,
     stopped: bool,
+    /// Asked to hear of a low buffer, and has not heard.
+    wants_low: bool,
 }
 
 #[derive(Debug, Default)]
@@ -124,10 +126,19 @@ impl End {
                 ended: false,
                 finished: false,
                 stopped: false,
+                wants_low: rng.one_in(2),
             };
+            if tx.wants_low {
+                self.streams.set_low_water(id, rng.next(500));
+            }
             self.tx.insert(id, tx);
             if rng.one_in(3) {
-                self.streams.set_priority(id, rng.next(3) as i32 - 1);
+                let rank = schedule::Rank {
+                    priority: rng.next(3) as i32 - 1,
+                    group: rng.next(3) as u32,
+                    order: rng.next(3) as i64 - 1,
+                };
+                self.streams.set_rank(id, |old| *old = rank);
             }
         }
         if id.dir() == Dir::Bi || id.initiator() != self.side {
@@ -255,6 +266,10 @@ impl End {
                 }
                 StreamChange::Available(_) => self.open(rng),
                 StreamChange::Received(id) => panic!("{id} is not watched"),
+                StreamChange::BufferLow(id) => {
+                    let tx = self.tx.get_mut(&id).unwrap();
+                    assert!(core::mem::take(&mut tx.wants_low) && !tx.stopped);
+                }
                 StreamChange::Closed { .. } => {}
             }
         }

@@ -114,7 +114,7 @@ fn urgent_streams_need_no_room_beside_others() {
     let len = room.min(limits.connection_send_buffer);
     assert_eq!(streams.write(ordinary, &vec![b'a'; room]), Ok(len));
     assert_eq!(streams.write(urgent, b"b"), Err(WriteFail::Blocked));
-    streams.set_priority(urgent, URGENT);
+    streams.set_rank(urgent, |rank| rank.priority = URGENT);
     assert_eq!(streams.writable(urgent), room);
     assert_eq!(streams.write(urgent, b"b"), Ok(1));
     assert_eq!(streams.write(ordinary, b"a"), Err(WriteFail::Blocked));
@@ -134,7 +134,7 @@ fn the_last_credit_is_for_urgent_streams() {
         streams.open(Dir::Uni).unwrap(),
         streams.open(Dir::Uni).unwrap(),
     );
-    streams.set_priority(urgent, URGENT);
+    streams.set_rank(urgent, |rank| rank.priority = URGENT);
     streams.write(ordinary, &[b'a'; 90]).unwrap();
     let (bytes, _) = packet(&mut streams, 200);
     assert_eq!(parse(&bytes), [stream(ordinary, 0, &[b'a'; 70], false)]);
@@ -351,7 +351,7 @@ fn streams_take_turns_by_priority() {
     for &id in &ids {
         streams.write(id, &[0; 600]).unwrap();
     }
-    streams.set_priority(ids[2], 1);
+    streams.set_rank(ids[2], |rank| rank.priority = 1);
     let mut order = Vec::new();
     while streams.has_data() {
         let (_, sent) = packet(&mut streams, 307);
@@ -372,7 +372,7 @@ fn a_high_priority_goes_before_what_a_low_one_lost() {
     );
     streams.write(low, b"low").unwrap();
     let (_, sent) = packet(&mut streams, 100);
-    streams.set_priority(high, 1);
+    streams.set_rank(high, |rank| rank.priority = 1);
     streams.write(high, b"high").unwrap();
     streams.on_lost(&sent[0]);
     let (bytes, _) = packet(&mut streams, 100);
@@ -420,4 +420,145 @@ fn limits_known_late_raise_what_is_open() {
     let frames = parse(&bytes);
     assert_eq!(frames.last(), Some(&stream(client_bi(0), 0, b"ab", false)));
     assert_eq!(server_uni(0).index(), 0);
+}
+
+/// Streams that the peer does not read cannot fill the connection's buffer: half of it is for data
+/// that moves.
+#[test]
+fn streams_without_credit_leave_room_for_others() {
+    let mut streams = Streams::new(Side::Server, &limits());
+    streams.on_peer_params(&StreamParams {
+        max_data: 1 << 20,
+        uni: 100,
+        streams_uni: 10,
+        ..StreamParams::default()
+    });
+    let ids: Vec<_> = (0..4).map(|_| streams.open(Dir::Uni).unwrap()).collect();
+    let [slow, slower, live, late] = ids[..] else {
+        panic!("four streams");
+    };
+    streams.on_max_stream_data(live, 1 << 20).unwrap();
+    // Of 3000 bytes in all, 1500 may wait for credit of their streams.
+    assert_eq!(streams.write(slow, &[0; 5000]), Ok(1600));
+    assert_eq!(
+        streams.write(slower, &[0; 5000]),
+        Ok(100),
+        "what its credit lets go"
+    );
+    assert_eq!(streams.write(slower, &[0; 1]), Err(WriteFail::Blocked));
+    for _ in 0..20 {
+        assert_eq!(streams.write(live, &[1; 1000]), Ok(1000));
+        deliver_all(&mut streams);
+    }
+    assert_eq!(streams.write(late, &[0; 5000]), Ok(100));
+    assert_eq!(streams.write(late, &[0; 1]), Err(WriteFail::Blocked));
+    assert_eq!(changes(&mut streams), [], "none of them can go on");
+    streams.on_max_stream_data(late, 300).unwrap();
+    deliver_all(&mut streams);
+    assert_eq!(changes(&mut streams), [StreamChange::Writable(late)]);
+    assert_eq!(streams.write(late, &[0; 5000]), Ok(200));
+    // Credit for one makes room for what the others must keep.
+    streams.on_max_stream_data(slow, 5000).unwrap();
+    deliver_all(&mut streams);
+    assert_eq!(streams.write(slower, &[0; 5000]), Ok(1500));
+}
+
+#[test]
+fn a_higher_order_goes_before_what_a_lower_one_lost() {
+    let mut streams = server();
+    let [low, high, other] = [(); 3].map(|()| streams.open(Dir::Uni).unwrap());
+    streams.set_rank(high, |rank| rank.order = 1);
+    streams.set_rank(other, |rank| (rank.group, rank.order) = (1, 2));
+    streams.write(low, b"low").unwrap();
+    let (_, sent) = packet(&mut streams, 100);
+    streams.write(high, b"high").unwrap();
+    streams.on_lost(&sent[0]);
+    let (bytes, _) = packet(&mut streams, 100);
+    let expected = [
+        stream(high, 0, b"high", false),
+        stream(low, 0, b"low", false),
+    ];
+    assert_eq!(parse(&bytes), expected);
+    // Of another group, what is lost goes first.
+    let (_, sent) = {
+        streams.write(low, b"low").unwrap();
+        packet(&mut streams, 100)
+    };
+    streams.write(other, b"other").unwrap();
+    streams.on_lost(&sent[0]);
+    let (bytes, _) = packet(&mut streams, 100);
+    let expected = [
+        stream(low, 3, b"low", false),
+        stream(other, 0, b"other", false),
+    ];
+    assert_eq!(parse(&bytes), expected);
+}
+
+#[test]
+fn ranks_change_while_data_waits() {
+    let mut streams = server();
+    let ids: Vec<_> = (0..3).map(|_| streams.open(Dir::Uni).unwrap()).collect();
+    for (order, &id) in ids.iter().enumerate() {
+        streams.write(id, &[0; 300]).unwrap();
+        streams.set_rank(id, |rank| rank.order = order as i64);
+    }
+    streams.set_rank(ids[0], |rank| rank.order = 9);
+    let mut order = Vec::new();
+    while streams.has_data() {
+        let (_, sent) = packet(&mut streams, 310);
+        order.extend(sent.iter().map(|frame| match frame {
+            SentFrame::Stream { id, .. } => *id,
+            other => panic!("{other:?}"),
+        }));
+    }
+    assert_eq!(order, [ids[0], ids[2], ids[1]]);
+}
+
+#[test]
+fn a_low_buffer_is_told_once() {
+    let mut streams = server();
+    let id = streams.open(Dir::Uni).unwrap();
+    streams.set_low_water(id, 0);
+    assert_eq!(
+        changes(&mut streams),
+        [StreamChange::BufferLow(id)],
+        "it is"
+    );
+    streams.write(id, &[0; 1000]).unwrap();
+    streams.set_low_water(id, 600);
+    let (_, first) = packet(&mut streams, 300);
+    let (_, second) = packet(&mut streams, 300);
+    streams.on_acked(&first[0]);
+    assert_eq!(changes(&mut streams), []);
+    assert!(streams.buffered_on(id) > 600);
+    streams.on_acked(&second[0]);
+    assert_eq!(changes(&mut streams), [StreamChange::BufferLow(id)]);
+    deliver_all(&mut streams);
+    assert_eq!(changes(&mut streams), [], "once");
+    // The last of a stream is low, too; a reset is not.
+    for reset in [false, true] {
+        let id = streams.open(Dir::Uni).unwrap();
+        streams.write(id, b"x").unwrap();
+        streams.set_low_water(id, 0);
+        if reset {
+            streams.reset(id, 1).unwrap();
+        } else {
+            streams.finish(id).unwrap();
+        }
+        streams.set_low_water(id, 0);
+        deliver_all(&mut streams);
+        let told = changes(&mut streams).contains(&StreamChange::BufferLow(id));
+        assert_eq!(told, !reset);
+    }
+}
+
+#[test]
+fn room_may_be_asked_for_without_a_write() {
+    let mut streams = server();
+    let id = streams.open(Dir::Uni).unwrap();
+    streams.write(id, &[0; 2000]).unwrap();
+    streams.want_room(id);
+    assert_eq!(changes(&mut streams), []);
+    deliver_all(&mut streams);
+    assert_eq!(changes(&mut streams), [StreamChange::Writable(id)]);
 }
