@@ -20,11 +20,21 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 async fn main() {
     match interop::role() {
         Role::Server(args) => {
+            if args.case == Case::ZeroRtt {
+                interop::unsupported("HTTP/0.9 in 0-RTT");
+            }
             if let Err(error) = serve(args).await {
                 interop::finish(Err(error.to_string()));
             }
         }
         Role::Client(args) => {
+            match args.case {
+                Case::V2 => interop::unsupported(
+                    "following a server from version 1 to 2 (rustls keeps the version it began with)",
+                ),
+                Case::ZeroRtt => interop::unsupported("HTTP/0.9 in 0-RTT"),
+                _ => {}
+            }
             interop::finish(fetch(args).await.map_err(|error| error.to_string()));
         }
     }
@@ -43,6 +53,11 @@ async fn serve(args: Server) -> Result<(), Error> {
         .with_transport(|transport| {
             if args.case == Case::V2 {
                 transport.versions = vec![Version::V2, Version::V1];
+            }
+            match args.preferred {
+                Some(SocketAddr::V4(address)) => transport.preferred_ipv4 = Some(address),
+                Some(SocketAddr::V6(address)) => transport.preferred_ipv6 = Some(address),
+                None => {}
             }
         });
     let mut config = EndpointConfig::server(Arc::new(config.build()?));
