@@ -51,6 +51,7 @@ async fn serve(args: Server) -> Result<(), Error> {
         .raw_alpn([HQ])
         .with_limits(|limits| adapt(limits, args.case))
         .with_transport(|transport| {
+            transport.idle_timeout = IDLE;
             if args.case == Case::V2 {
                 transport.versions = vec![Version::V2, Version::V1];
             }
@@ -85,6 +86,7 @@ async fn fetch(args: Client) -> Result<(), Error> {
     let tls = tls.build()?;
     let mut config =
         ClientConfig::builder(Arc::new(tls)).with_limits(|limits| adapt(limits, args.case));
+    config = config.with_transport(|transport| transport.idle_timeout = IDLE);
     if args.case != Case::Http3 {
         config = config.raw_alpn([HQ]);
     }
@@ -149,3 +151,6 @@ fn adapt(limits: &mut Limits, case: Case) {
         limits.connection_window = 256 << 10;
     }
 }
+
+/// Long enough for what is lost again and again, with ever longer waits between.
+const IDLE: Duration = Duration::from_secs(120);
