@@ -15,7 +15,7 @@ use std::{
 };
 
 const USAGE: &str = "\
-usage: cargo xtask test [rust|simulation|browser|aioquic]...
+usage: cargo xtask test [rust|simulation|browser|aioquic|interop]...
        cargo xtask interop [--case CASE]... [--peer PEER]... [--quick] [--jobs N] [--seed N]
 Without names every part, case and peer runs. --quick takes the peers that are built in a minute, and
 leaves docs/interop.md as it is.";
@@ -79,6 +79,11 @@ const PARTS: &[Part] = &[
         name: "aioquic",
         what: "aioquic in both roles",
         run: aioquic,
+    },
+    Part {
+        name: "interop",
+        what: "the cases of the QUIC interop runner over a simulated network",
+        run: interop::part,
     },
 ];
 
