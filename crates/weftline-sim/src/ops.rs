@@ -43,7 +43,13 @@ enum Op {
     Datagram { at: usize, len: usize },
     /// Lets virtual time pass.
     Wait { micros: u64 },
-    /// The client's NAT forgets its binding.
+    /// Turns to new keys, if that is possible now.
+    UpdateKeys { at: usize },
+    /// Turns to new connection IDs, if that is possible now.
+    RotateIds { at: usize },
+    /// The client goes over to its other address, or back, if it may. Only where it has two.
+    Migrate { to_second: bool },
+    /// The client's NAT forgets its binding. Only where it has one address.
     Rebind { port: u16, host: u8 },
     /// The network changes.
     Network { at: usize, network: Network },
@@ -106,6 +112,7 @@ impl Case {
     pub fn run(&self) -> Result<usize, Failed> {
         let mut run = Run {
             world: peers::world(self.seed, &self.settings),
+            has_two: self.settings.has_two,
             model: Model::default(),
         };
         let fail = |done: &[Op], why: String| Failed {
@@ -125,6 +132,8 @@ impl Case {
 
 struct Run {
     world: World<Recorder>,
+    /// The client has two addresses.
+    has_two: bool,
     model: Model,
 }
 
@@ -139,6 +148,22 @@ impl Run {
     fn step(&mut self, op: &Op) -> Result<(), String> {
         match *op {
             Op::Wait { micros } => self.pass(Duration::from_micros(micros))?,
+            Op::UpdateKeys { at } => {
+                peers::connection(&mut self.world, at).map(|c| c.update_keys());
+            }
+            Op::RotateIds { at } => {
+                peers::connection(&mut self.world, at).map(|c| c.rotate_connection_ids());
+            }
+            Op::Migrate { to_second } if self.has_two => {
+                let to = match to_second {
+                    true => peers::SECOND,
+                    false => World::<Recorder>::address(0),
+                };
+                // It may be there already, or have no connection ID for it.
+                peers::connection(&mut self.world, 0).map(|c| c.migrate(Some(to.ip())));
+            }
+            Op::Migrate { .. } => {}
+            Op::Rebind { .. } if self.has_two => {}
             Op::Rebind { port, host } => {
                 let mut address = World::<Recorder>::address(0);
                 address.set_port(port);
@@ -252,8 +277,13 @@ impl Op {
                 at,
                 len: 8 + draw.below(1000) as usize,
             },
-            80..94 => Self::Wait {
+            80..88 => Self::Wait {
                 micros: 1 << draw.below(22),
+            },
+            88..90 => Self::UpdateKeys { at },
+            90..92 => Self::RotateIds { at },
+            92..94 => Self::Migrate {
+                to_second: draw.below(2) == 1,
             },
             94..97 => Self::Rebind {
                 port: 1024 + draw.below(60_000) as u16,
@@ -277,7 +307,8 @@ impl Op {
             | Self::Prioritize { at, .. }
             | Self::Datagram { at, .. }
             | Self::Network { at, .. } => at,
-            Self::Wait { .. } | Self::Rebind { .. } => 0,
+            Self::UpdateKeys { at } | Self::RotateIds { at } => at,
+            Self::Wait { .. } | Self::Migrate { .. } | Self::Rebind { .. } => 0,
         }
     }
 }

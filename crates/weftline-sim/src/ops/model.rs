@@ -112,7 +112,12 @@ impl Model {
                 Ok(())
             }
             Op::Datagram { at, len } => self.send_datagram(at, len, connection),
-            Op::Wait { .. } | Op::Rebind { .. } | Op::Network { .. } => Ok(()),
+            Op::UpdateKeys { .. }
+            | Op::RotateIds { .. }
+            | Op::Migrate { .. }
+            | Op::Wait { .. }
+            | Op::Rebind { .. }
+            | Op::Network { .. } => Ok(()),
         }
     }
 
@@ -156,7 +161,10 @@ impl Model {
                     }
                 }
             }
-            Event::Readable(_) | Event::Writable(_) | Event::StreamsAvailable(_) => {}
+            Event::Readable(_)
+            | Event::Writable(_)
+            | Event::StreamsAvailable(_)
+            | Event::PathChanged(_) => {}
             _ => return wrong(),
         }
         Ok(())

@@ -1,9 +1,14 @@
 //! The two peers: raw connections that record what they are told.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use weftline::{
-    ConnId, Endpoint, Event, Instant,
+    ConnId, Connection, Endpoint, Event, Instant,
     config::{Builder, ClientConfig, EndpointConfig, Limits, ServerConfig},
     crypto::null::{NullClient, NullServer},
     raw::Raw,
@@ -18,6 +23,8 @@ pub(super) struct Settings {
     streams: u64,
     stream_window: u64,
     connection_window: u64,
+    /// The client has two addresses, and may migrate between them.
+    pub(super) has_two: bool,
 }
 
 /// Keeps events until somebody looks.
@@ -34,6 +41,7 @@ impl Settings {
             streams: 3 + draw.below(30),
             stream_window: 1024 << draw.below(9),
             connection_window: 4096 << draw.below(9),
+            has_two: draw.below(3) == 0,
         }
     }
 
@@ -76,13 +84,22 @@ pub(super) fn world(seed: u64, settings: &Settings) -> World<Recorder> {
         connected: false,
         events: VecDeque::new(),
     });
-    World::new(seed, &LinkConfig::default(), configs, apps)
+    let mut world = World::new(seed, &LinkConfig::default(), configs, apps);
+    if settings.has_two {
+        world.add_address(0, SECOND, &LinkConfig::default());
+    }
+    world
 }
 
 /// The connection of node `at`.
-pub(super) fn raw(world: &mut World<Recorder>, at: usize) -> Option<Raw<'_>> {
+pub(super) fn connection(world: &mut World<Recorder>, at: usize) -> Option<&mut Connection> {
     let node = world.node(at);
-    node.endpoint.connection(node.app.conn?)?.raw()
+    node.endpoint.connection(node.app.conn?)
+}
+
+/// What node `at` does with streams and datagrams.
+pub(super) fn raw(world: &mut World<Recorder>, at: usize) -> Option<Raw<'_>> {
+    connection(world, at)?.raw()
 }
 
 /// Memory that an endpoint's connections hold.
@@ -113,3 +130,6 @@ impl App for Recorder {
         }
     }
 }
+
+/// The client's other address.
+pub(super) const SECOND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1)), 4433);
