@@ -68,6 +68,9 @@ pub(crate) struct ServeArgs {
     /// Have every client prove its address first, with a Retry packet
     #[arg(long)]
     pub(crate) retry: bool,
+    /// Take requests in early data (0-RTT), which others can replay; only GET is answered there
+    #[arg(long)]
+    pub(crate) early_data: bool,
     /// Application protocol to agree on when a client offers it; "any" takes the client's first
     #[arg(long, value_name = "NAME|any")]
     pub(crate) protocol: Option<String>,

@@ -3,10 +3,14 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
-    ClientConfig, KeyLogFile, pki_types::ServerName, quic::ClientConnection,
-    sign::SingleCertAndKey, version::TLS13,
+    ClientConfig, KeyLogFile,
+    client::{ClientSessionMemoryCache, Resumption, Tls13ClientSessionValue},
+    pki_types::ServerName,
+    quic::ClientConnection,
+    sign::SingleCertAndKey,
+    version::TLS13,
 };
-use weftline::crypto::{ClientProvider, Provider, Session, TlsError, Version};
+use weftline::crypto::{ClientProvider, Provider, Session, Ticket, TlsError, Version};
 
 use crate::{
     clock::Clock,
@@ -16,13 +20,17 @@ use crate::{
     keys::quic_version,
     provider::{CipherSuite, RingProvider, crypto_provider},
     session::RustlsSession,
+    tickets::ClientTickets,
     trust::Trust,
 };
 
-/// Starts TLS handshakes as a client. Copies share one store of sessions to resume.
+/// Starts TLS handshakes as a client. A session is only resumed by copies of the one that it began
+/// with: others may trust other servers.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
+    /// Which key exchange servers chose, by name.
+    hints: Arc<ClientSessionMemoryCache>,
 }
 
 /// Says whom a client trusts and who it is. The last call that says whom to trust counts.
@@ -33,6 +41,7 @@ pub struct ClientTlsBuilder {
     clock: Clock,
     key_log: bool,
     suites: Vec<CipherSuite>,
+    early_data: bool,
     key_log_file: Option<PathBuf>,
 }
 
@@ -45,6 +54,7 @@ impl ClientTls {
             clock: Clock::system(),
             key_log: false,
             suites: CipherSuite::ALL.into(),
+            early_data: false,
             key_log_file: None,
         }
     }
@@ -109,6 +119,14 @@ impl ClientTlsBuilder {
         self
     }
 
+    /// Lets requests go out before the handshake (0-RTT) where a session is resumed that allows it.
+    /// Off by default: whoever is on the way can have the server see such requests again.
+    #[must_use]
+    pub fn early_data(mut self, on: bool) -> Self {
+        self.early_data = on;
+        self
+    }
+
     /// Appends TLS secrets to the file that the environment variable `SSLKEYLOGFILE` names, if
     /// any, for packet analysers. Whoever reads that file reads the connections.
     #[must_use]
@@ -148,7 +166,7 @@ impl ClientTlsBuilder {
             }
             None => builder.with_no_client_auth(),
         };
-        config.enable_early_data = false;
+        config.enable_early_data = self.early_data;
         if let Some(path) = self.key_log_file {
             let log = FileLog::open(&path);
             let log = log.map_err(|error| TlsConfigError::KeyLog { path, error })?;
@@ -158,6 +176,7 @@ impl ClientTlsBuilder {
         }
         Ok(ClientTls {
             config: Arc::new(config),
+            hints: Arc::new(ClientSessionMemoryCache::new(HINTS)),
         })
     }
 }
@@ -173,6 +192,7 @@ impl ClientProvider for ClientTls {
         server_name: &str,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        ticket: Option<Ticket>,
     ) -> Result<Box<dyn Session>, TlsError> {
         let refuse = |reason: String| TlsError {
             alert: INTERNAL_ERROR,
@@ -185,17 +205,24 @@ impl ClientProvider for ClientTls {
                 "{server_name:?} is neither a DNS name nor an IP address"
             ))
         })?;
+        let ticket = ticket.and_then(Ticket::into_inner::<Tls13ClientSessionValue>);
+        let tickets = Arc::new(ClientTickets::new(ticket, Arc::clone(&self.hints)));
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::store(Arc::clone(&tickets) as _);
         let connection = ClientConnection::new_with_alpn(
-            Arc::clone(&self.config),
+            Arc::new(config),
             version,
             name,
             transport_parameters,
             alpn.iter().map(|name| name.to_vec()).collect(),
         )
         .map_err(|error| refuse(error.to_string()))?;
-        Ok(Box::new(RustlsSession::new(connection)))
+        Ok(Box::new(RustlsSession::client(connection, tickets)))
     }
 }
+
+/// For so many sessions' worth of servers are their choices kept.
+const HINTS: usize = 256;
 
 /// The alert of RFC 8446, section 6, for faults that are our own.
 const INTERNAL_ERROR: u8 = 80;

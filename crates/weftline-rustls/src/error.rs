@@ -83,6 +83,10 @@ pub enum TlsConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Early data was asked for together with ticket keys: a sealed session can be resumed any number
+    /// of times, and early data replayed.
+    #[error("early data needs sessions that are kept by the server, not sealed into tickets")]
+    EarlyDataInTickets,
     /// The TLS library refused.
     #[error("TLS: {0}")]
     Tls(String),

@@ -32,7 +32,7 @@ pub(crate) fn key_change(change: quic::KeyChange) -> KeyChange {
     }
 }
 
-fn directional(keys: quic::DirectionalKeys) -> DirectionalKeys {
+pub(crate) fn directional(keys: quic::DirectionalKeys) -> DirectionalKeys {
     DirectionalKeys {
         header: Box::new(Header(keys.header)),
         packet: Box::new(Packet(keys.packet)),

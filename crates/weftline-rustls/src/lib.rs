@@ -8,7 +8,9 @@
 //! - [`DevCertificate`] makes a short-lived certificate that browsers accept by its hash.
 //! - [`OsEntropy`] is randomness from the operating system.
 //!
-//! Early data (0-RTT) is off on both sides.
+//! Sessions are resumed: a server keeps them in [`ServerSessions`] or seals them with [`TicketKeys`],
+//! and clients find theirs in the endpoint's store. Early data (0-RTT) is off on both sides unless
+//! [`ClientTlsBuilder::early_data`] and [`ServerTlsBuilder::early_data`] turn it on.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +26,7 @@ mod keys;
 mod provider;
 mod server;
 mod session;
+mod tickets;
 mod trust;
 mod x509;
 
@@ -35,6 +38,7 @@ pub use error::{Source, TlsConfigError};
 pub use identity::Identity;
 pub use provider::{CipherSuite, RingProvider};
 pub use server::{ServerTls, ServerTlsBuilder};
+pub use tickets::{MemorySessions, ServerSessions, TicketKeys};
 
 #[cfg(test)]
 mod vectors;

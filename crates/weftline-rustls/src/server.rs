@@ -1,13 +1,14 @@
 //! Handshakes as a server.
 
 use std::{
+    collections::VecDeque,
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use rustls::{
-    KeyLogFile, ServerConfig,
+    KeyLogFile, RootCertStore, ServerConfig,
     quic::ServerConnection,
     server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
@@ -18,11 +19,15 @@ use weftline::crypto::{Provider, ServerProvider, Session, TlsError, Version};
 use crate::{
     clock::Clock,
     error::{Source, TlsConfigError},
+    hash,
     identity::{self, Identity},
     keylog::FileLog,
     keys::quic_version,
     provider::{CipherSuite, RingProvider, crypto_provider},
     session::RustlsSession,
+    tickets::{
+        ClientTrust, MemorySessions, Scope, ScopedKeys, ScopedSessions, ServerSessions, TicketKeys,
+    },
 };
 
 /// Starts TLS handshakes as a server. Copies are the same server: replacing the certificate of
@@ -41,6 +46,16 @@ pub struct ServerTlsBuilder {
     key_log: bool,
     suites: Vec<CipherSuite>,
     key_log_file: Option<PathBuf>,
+    sessions: Option<Arc<dyn ServerSessions>>,
+    ticket_keys: Option<TicketKeys>,
+    early_data: bool,
+}
+
+/// How sessions are resumed.
+#[derive(Debug)]
+enum Resumption {
+    Stored(Arc<dyn ServerSessions>),
+    Sealed(TicketKeys),
 }
 
 #[derive(Clone, Debug)]
@@ -50,10 +65,20 @@ enum ClientCa {
 }
 
 struct Shared {
-    /// With the protocols that were asked for last.
-    config: Mutex<Arc<ServerConfig>>,
+    base: ServerConfig,
+    resumption: Resumption,
+    trust: ClientTrust,
+    /// What was asked for of late, and what came of it.
+    configs: Mutex<VecDeque<(Asked, Arc<ServerConfig>)>>,
     resolver: Arc<Resolver>,
     clock: Clock,
+}
+
+/// What distinguishes the handshakes of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    alpn: Vec<Vec<u8>>,
+    scope: Scope,
 }
 
 impl ServerTls {
@@ -65,6 +90,9 @@ impl ServerTls {
             clock: Clock::system(),
             key_log: false,
             suites: CipherSuite::ALL.into(),
+            sessions: None,
+            ticket_keys: None,
+            early_data: false,
             key_log_file: None,
         }
     }
@@ -117,6 +145,32 @@ impl ServerTlsBuilder {
         self
     }
 
+    /// Keeps the sessions of clients in `sessions`. By default they are in a [`MemorySessions`] of
+    /// this server's own.
+    #[must_use]
+    pub fn sessions(mut self, sessions: Arc<dyn ServerSessions>) -> Self {
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// Keeps no sessions, but seals them into the tickets that clients keep: for servers that
+    /// resume each other's sessions, and after a restart. They take no early data, as nothing would
+    /// keep it from being replayed.
+    #[must_use]
+    pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
+        self.ticket_keys = Some(keys);
+        self
+    }
+
+    /// Takes requests before the handshake (0-RTT) from clients that resume a session. Off by
+    /// default. Each session is good for one handshake, so early data is not seen twice by servers
+    /// that share their [`sessions`](Self::sessions); but on its way to other ones it can be.
+    #[must_use]
+    pub fn early_data(mut self, on: bool) -> Self {
+        self.early_data = on;
+        self
+    }
+
     /// Appends TLS secrets to the file that the environment variable `SSLKEYLOGFILE` names, if
     /// any, for packet analysers. Whoever reads that file reads the connections.
     #[must_use]
@@ -137,15 +191,23 @@ impl ServerTlsBuilder {
     ///
     /// # Errors
     ///
-    /// A file cannot be read or used, or the certificate is not valid now.
+    /// A file cannot be read or used, the certificate is not valid now, or early data is wanted with
+    /// ticket keys.
     pub fn build(self) -> Result<ServerTls, TlsConfigError> {
         self.identity.check_validity(&self.clock)?;
+        let resumption = match (self.ticket_keys, self.sessions) {
+            (Some(_), _) if self.early_data => return Err(TlsConfigError::EarlyDataInTickets),
+            (Some(keys), _) => Resumption::Sealed(keys),
+            (None, Some(sessions)) => Resumption::Stored(sessions),
+            (None, None) => Resumption::Stored(Arc::new(MemorySessions::default())),
+        };
         let provider = crypto_provider(&self.suites);
         let roots = match self.client_ca {
             Some(ClientCa::File(path)) => Some(identity::roots_from_file(&path)?),
             Some(ClientCa::Pem(pem)) => Some(identity::roots(&pem, &Source::Bytes)?),
             None => None,
         };
+        let trust = roots.as_ref().map_or([0; 32], trust_of);
         let resolver = Arc::new(Resolver {
             current: RwLock::new(self.identity.certified),
         });
@@ -162,7 +224,8 @@ impl ServerTlsBuilder {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as _);
-        config.max_early_data_size = 0;
+        // QUIC knows no other size than all (RFC 9001, section 4.6.1).
+        config.max_early_data_size = if self.early_data { u32::MAX } else { 0 };
         if let Some(path) = self.key_log_file {
             let log = FileLog::open(&path);
             let log = log.map_err(|error| TlsConfigError::KeyLog { path, error })?;
@@ -172,7 +235,10 @@ impl ServerTlsBuilder {
         }
         Ok(ServerTls {
             shared: Arc::new(Shared {
-                config: Mutex::new(Arc::new(config)),
+                base: config,
+                resumption,
+                trust,
+                configs: Mutex::default(),
                 resolver,
                 clock: self.clock,
             }),
@@ -181,15 +247,29 @@ impl ServerTlsBuilder {
 }
 
 impl Shared {
-    /// The configuration with these protocols. An endpoint always asks for the same ones.
-    fn config(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.alpn_protocols != alpn {
-            let mut config = ServerConfig::clone(&current);
-            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-            *current = Arc::new(config);
+    /// The configuration for such handshakes. An endpoint asks for few different ones.
+    fn config(&self, asked: Asked) -> Arc<ServerConfig> {
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = configs.iter().find(|(known, _)| *known == asked) {
+            return Arc::clone(config);
         }
-        Arc::clone(&current)
+        let mut config = self.base.clone();
+        config.alpn_protocols.clone_from(&asked.alpn);
+        match &self.resumption {
+            Resumption::Stored(sessions) => {
+                config.session_storage = Arc::new(ScopedSessions {
+                    sessions: Arc::clone(sessions),
+                    scope: asked.scope.clone(),
+                });
+            }
+            Resumption::Sealed(keys) => {
+                config.ticketer = Arc::new(ScopedKeys::new(keys.clone(), &asked.scope));
+            }
+        }
+        let config = Arc::new(config);
+        configs.truncate(CONFIGS - 1);
+        configs.push_front((asked, Arc::clone(&config)));
+        config
     }
 }
 
@@ -203,17 +283,25 @@ impl ServerProvider for ServerTls {
         version: Version,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        terms: &[u8],
     ) -> Result<Box<dyn Session>, TlsError> {
         let refuse = |reason: String| TlsError {
             alert: INTERNAL_ERROR,
             reason,
         };
-        let version = quic_version(version)
+        let known = quic_version(version)
             .ok_or_else(|| refuse(format!("no TLS for QUIC version {:#010x}", version.0)))?;
-        let config = self.shared.config(alpn);
-        let connection = ServerConnection::new(config, version, transport_parameters)
+        let config = self.shared.config(Asked {
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+            scope: Scope {
+                version,
+                trust: self.shared.trust,
+                terms: terms.to_vec(),
+            },
+        });
+        let connection = ServerConnection::new(config, known, transport_parameters)
             .map_err(|error| refuse(error.to_string()))?;
-        Ok(Box::new(RustlsSession::new(connection)))
+        Ok(Box::new(RustlsSession::server(connection)))
     }
 }
 
@@ -229,6 +317,25 @@ impl ResolvesServerCert for Resolver {
         Some(Arc::clone(&current))
     }
 }
+
+/// Tells apart whom servers trust as clients.
+fn trust_of(roots: &RootCertStore) -> ClientTrust {
+    let mut all = Vec::new();
+    for anchor in &roots.roots {
+        for part in [
+            anchor.subject.as_ref(),
+            anchor.subject_public_key_info.as_ref(),
+            anchor.name_constraints.as_deref().unwrap_or_default(),
+        ] {
+            all.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            all.extend_from_slice(part);
+        }
+    }
+    hash::sha256(&all)
+}
+
+/// Configurations kept: versions of QUIC times endpoints with settings of their own.
+const CONFIGS: usize = 8;
 
 /// The alert of RFC 8446, section 6, for faults that are our own.
 const INTERNAL_ERROR: u8 = 80;

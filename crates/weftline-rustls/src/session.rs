@@ -1,25 +1,44 @@
 //! One handshake of rustls as the core drives it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rustls::{
-    CommonState, Error,
+    CommonState, Error, HandshakeKind,
     quic::{self, Connection},
 };
-use weftline::crypto::{CryptoError, KeyChange, Level, Session, TlsError};
+use weftline::crypto::{CryptoError, DirectionalKeys, KeyChange, Level, Session, Ticket, TlsError};
 
-use crate::{keys::key_change, trust::Refused};
+use crate::{
+    keys::{directional, key_change},
+    tickets::ClientTickets,
+    trust::Refused,
+};
 
 pub(crate) struct RustlsSession {
     connection: Connection,
     /// How far the keys have come: where data of the peer must come.
     level: Level,
+    /// A client's sessions.
+    tickets: Option<Arc<ClientTickets>>,
+    early_keys_given: bool,
 }
 
 impl RustlsSession {
-    pub(crate) fn new(connection: impl Into<Connection>) -> Self {
+    pub(crate) fn client(connection: quic::ClientConnection, tickets: Arc<ClientTickets>) -> Self {
+        Self::new(connection.into(), Some(tickets))
+    }
+
+    pub(crate) fn server(connection: quic::ServerConnection) -> Self {
+        Self::new(connection.into(), None)
+    }
+
+    const fn new(connection: Connection, tickets: Option<Arc<ClientTickets>>) -> Self {
         Self {
-            connection: connection.into(),
+            connection,
             level: Level::Initial,
+            tickets,
+            early_keys_given: false,
         }
     }
 
@@ -119,6 +138,30 @@ impl Session for RustlsSession {
             .export_keying_material(out, label, Some(context))
             .map(drop)
             .map_err(|_| CryptoError)
+    }
+
+    fn early_keys(&mut self) -> Option<DirectionalKeys> {
+        if self.early_keys_given {
+            return None;
+        }
+        let keys = self.connection.zero_rtt_keys()?;
+        self.early_keys_given = true;
+        Some(directional(keys))
+    }
+
+    fn is_early_data_accepted(&self) -> bool {
+        match &self.connection {
+            Connection::Client(client) => client.is_early_data_accepted(),
+            Connection::Server(_) => self.early_keys_given,
+        }
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.state().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    fn take_ticket(&mut self) -> Option<Ticket> {
+        self.tickets.as_ref()?.take().map(Ticket::new)
     }
 }
 

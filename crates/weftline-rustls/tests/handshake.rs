@@ -116,32 +116,6 @@ fn exports_agree() {
     assert_ne!(export(&server, b"d"), Ok(exported));
 }
 
-#[test]
-fn a_second_handshake_resumes_without_early_data() {
-    let dev = dev();
-    let (client, server) = (
-        trusting(vec![dev.sha256()]),
-        server_of(dev.identity().unwrap()),
-    );
-    let mut flights = Vec::new();
-    for _ in 0..2 {
-        let (mut client, mut server) = start(&client, &server, Version::V1, "localhost", &[H3]);
-        client.deliver(&mut server, 1200).unwrap();
-        flights.push(server.sent[1].len());
-        // Not those of the first handshake, which rustls remembers.
-        assert_eq!(client.session.peer_transport_parameters(), None);
-        shake(&mut client, &mut server, 1200).unwrap();
-        assert!(!client.session.is_handshaking());
-        let parameters = client.session.peer_transport_parameters();
-        assert_eq!(parameters, Some(b"from server".as_slice()));
-        assert_eq!(client.session.peer_certificates(), [dev.cert_der()]);
-    }
-    assert!(
-        flights[1] < flights[0] - dev.cert_der().len(),
-        "{flights:?}"
-    );
-}
-
 /// Shakes hands with a client that trusts the server's certificate by hash.
 fn by_hash(authority: &Authority, not_before: u64, not_after: u64) -> Result<(), TlsError> {
     let identity = authority.self_signed(not_before, not_after);
@@ -244,7 +218,7 @@ fn a_stolen_certificate_is_refused() {
         ClientTls::builder().ca_pem(dev.cert_pem()),
     ];
     for builder in clients {
-        let client = client_of(builder).start(Version::V1, "localhost", &[], b"c".to_vec());
+        let client = client_of(builder).start(Version::V1, "localhost", &[], b"c".to_vec(), None);
         let mut client = Peer::new(client.unwrap());
         let mut server = ServerConnection::new(
             Arc::new(config.clone()),
@@ -399,8 +373,8 @@ fn protocols_must_meet() {
 fn a_server_that_chooses_no_protocol_is_refused() {
     let dev = dev();
     let client = trusting(vec![dev.sha256()]);
-    let client = client.start(Version::V1, "localhost", &[H3], Vec::new());
-    let server = server_of(dev.identity().unwrap()).start(Version::V1, &[], Vec::new());
+    let client = client.start(Version::V1, "localhost", &[H3], Vec::new(), None);
+    let server = server_of(dev.identity().unwrap()).start(Version::V1, &[], Vec::new(), &[]);
     let (mut client, mut server) = (Peer::new(client.unwrap()), Peer::new(server.unwrap()));
     assert_eq!(
         shake(&mut client, &mut server, 1200).unwrap_err().alert,
@@ -418,6 +392,7 @@ fn a_hello_is_read_before_tls_has_it() {
         "localhost",
         &[H3, b"x"],
         b"parameters".to_vec(),
+        None,
     );
     let mut hello = Vec::new();
     client.unwrap().write(&mut hello);
@@ -501,7 +476,7 @@ fn faults_give_alerts() {
         (&[1, 0, 0, 2, 3, 3], 50),
         (&[99, 0, 0, 0], 10),
     ] {
-        let session = server.start(Version::V1, &[H3], Vec::new());
+        let session = server.start(Version::V1, &[H3], Vec::new(), &[]);
         let error = Peer::new(session.unwrap())
             .session
             .read(Level::Initial, data)
@@ -555,13 +530,15 @@ fn names_and_versions() {
     let client = trusting(vec![[0; 32]]);
     for name in ["localhost", "127.0.0.1", "::1", "a-b.example"] {
         assert!(
-            client.start(Version::V1, name, &[H3], Vec::new()).is_ok(),
+            client
+                .start(Version::V1, name, &[H3], Vec::new(), None)
+                .is_ok(),
             "{name}"
         );
     }
     for name in ["", "a b", "a/b", "[::1]", "localhost:443"] {
         let error = client
-            .start(Version::V1, name, &[H3], Vec::new())
+            .start(Version::V1, name, &[H3], Vec::new(), None)
             .err()
             .unwrap();
         let expected = format!("{name:?} is neither a DNS name nor an IP address");
@@ -570,11 +547,11 @@ fn names_and_versions() {
     let unknown = Version(0x0a0a_0a0a);
     assert!(
         client
-            .start(unknown, "localhost", &[H3], Vec::new())
+            .start(unknown, "localhost", &[H3], Vec::new(), None)
             .is_err()
     );
     let server = server_of(dev().identity().unwrap());
-    assert!(server.start(unknown, &[H3], Vec::new()).is_err());
+    assert!(server.start(unknown, &[H3], Vec::new(), &[]).is_err());
 }
 
 #[test]

@@ -60,8 +60,20 @@ pub struct World<A> {
     seed: u64,
     steps: u64,
     nodes: [Node<A>; 2],
-    /// `links[i]` carries what node `i` sends, tagged with its source and destination.
-    links: [Link<(SocketAddr, SocketAddr)>; 2],
+    /// `links[i]` carries what node `i` sends.
+    links: Links,
+    /// Further addresses of nodes, each with a path of its own to the other node.
+    second: Vec<Second>,
+    seeds: SeededEntropy,
+}
+
+/// The two directions of a path; datagrams are tagged with their source and destination.
+type Links = [Link<(SocketAddr, SocketAddr)>; 2];
+
+struct Second {
+    node: usize,
+    address: SocketAddr,
+    links: Links,
 }
 
 /// Why a run did not come to its end.
@@ -102,7 +114,20 @@ impl<A: App> World<A> {
             steps: 0,
             nodes,
             links,
+            second: Vec::new(),
+            seeds,
         }
+    }
+
+    /// Gives node `index` another address beside the one that it has, with a path of its own to the
+    /// other node. From now on sockets tell where datagrams arrive.
+    pub fn add_address(&mut self, index: usize, address: SocketAddr, link: &LinkConfig) {
+        let seeds = [self.seeds.next_u64(), self.seeds.next_u64()];
+        self.second.push(Second {
+            node: index,
+            address,
+            links: seeds.map(|seed| Link::new(link.clone(), seed)),
+        });
     }
 
     /// Where a node is at the start.
@@ -225,12 +250,17 @@ impl<A: App> World<A> {
         let mut worked = false;
         while let Some(transmit) = self.nodes[at].endpoint.poll_transmit(self.now, &mut out) {
             worked = true;
-            let from = self.nodes[at].address;
+            let own = self.nodes[at].address;
+            let from = transmit.from.unwrap_or(own.ip());
+            let from = SocketAddr::new(from, own.port());
             let sent = &out[..transmit.len];
             for datagram in sent.chunks(transmit.segment.unwrap_or(transmit.len).max(1)) {
                 let seen = self.nodes[at].invariants.on_sent(transmit.to, datagram);
                 self.check(seen)?;
-                self.links[at].send(self.now, datagram, (from, transmit.to));
+                let second = self.second.iter_mut();
+                let mut second = second.filter(|s| s.address == from || s.address == transmit.to);
+                let links = second.next().map_or(&mut self.links, |s| &mut s.links);
+                links[at].send(self.now, datagram, (from, transmit.to));
             }
         }
         let Node {
@@ -246,12 +276,13 @@ impl<A: App> World<A> {
     fn arrivals(&mut self) -> Result<(), Stuck> {
         for from in [0, 1] {
             let to = 1 - from;
-            while let Some((mut datagram, (source, destination))) =
-                self.links[from].receive(self.now)
-            {
-                if destination != self.nodes[to].address {
+            while let Some((mut datagram, (source, destination))) = self.receive(from) {
+                let second = self.second.iter().filter(|second| second.node == to);
+                let mut reached = second.map(|second| second.address);
+                if destination != self.nodes[to].address && !reached.any(|at| at == destination) {
                     continue;
                 }
+                let tells = !self.second.is_empty();
                 let Node {
                     endpoint,
                     invariants,
@@ -260,7 +291,7 @@ impl<A: App> World<A> {
                 invariants.on_received(source, &datagram);
                 let meta = RecvMeta {
                     from: source,
-                    to: None,
+                    to: tells.then_some(destination.ip()),
                     ecn: None,
                 };
                 endpoint.handle_datagram(self.now, meta, &mut datagram);
@@ -269,6 +300,13 @@ impl<A: App> World<A> {
             }
         }
         Ok(())
+    }
+
+    /// The next datagram of node `from` that has arrived, on whatever path.
+    fn receive(&mut self, from: usize) -> Option<(Vec<u8>, (SocketAddr, SocketAddr))> {
+        let second = self.second.iter_mut().map(|second| &mut second.links);
+        let mut all = [&mut self.links].into_iter().chain(second);
+        all.find_map(|links| links[from].receive(self.now))
     }
 
     fn timers(&mut self) {
@@ -287,7 +325,9 @@ impl<A: App> World<A> {
     }
 
     fn next_time(&self) -> Option<Instant> {
-        let arrivals = self.links.iter().filter_map(Link::next_arrival);
+        let second = self.second.iter().flat_map(|second| &second.links);
+        let arrivals = self.links.iter().chain(second);
+        let arrivals = arrivals.filter_map(Link::next_arrival);
         let timers = self
             .nodes
             .iter()

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use weftline::{
-    ConnId, Connection as Core, Stats, StreamId,
+    ConnId, Connection as Core, EarlyData, Stats, StreamId,
     crypto::CryptoError,
     error,
     event::{CloseReason, PathChange},
@@ -243,6 +243,25 @@ impl Connection {
     ) -> Result<(), CryptoError> {
         self.peek(|core| core.export_keying_material(out, label, context))
             .unwrap_or(Err(CryptoError))
+    }
+
+    /// What became of early data (0-RTT); `NotTried` when the connection is closed.
+    pub fn early_data(&self) -> EarlyData {
+        self.peek(|core| core.early_data()).unwrap_or_default()
+    }
+
+    /// Whether the handshake resumed a session of an earlier connection; known once it is complete.
+    pub fn is_resumed(&self) -> bool {
+        self.peek(|core| core.is_resumed()).unwrap_or(false)
+    }
+
+    /// Waits until the handshake is complete, where [`Endpoint::connect_early`] or
+    /// [`Endpoint::accept`] did not.
+    ///
+    /// # Errors
+    /// When the connection is closed instead.
+    pub async fn handshake_complete(&self) -> Result<(), CloseReason> {
+        self.connected().await
     }
 
     /// The connection's figures; `None` when it is closed.

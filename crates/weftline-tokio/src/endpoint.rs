@@ -6,7 +6,7 @@ use std::{
 
 use tokio::runtime::Handle;
 use weftline::{
-    Endpoint as Core, Entropy,
+    EarlyData, Endpoint as Core, Entropy, SessionStore,
     config::{ClientConfig, EndpointConfig, ServerConfig},
 };
 use weftline_std::{IoStats, OsEntropy, UdpIo};
@@ -112,7 +112,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The next connection of a client, its handshake complete. `None` when no more will come:
+    /// The next connection of a client, its handshake complete; or not yet, if requests of its came
+    /// in early data. `None` when no more will come:
     /// after [`Endpoint::close`], or after [`Endpoint::go_away`] and those before it.
     pub async fn accept(&self) -> Option<Connection> {
         let shared = &self.handle.shared;
@@ -149,6 +150,34 @@ impl Endpoint {
         name: &str,
         config: Arc<ClientConfig>,
     ) -> Result<Connection, ConnectError> {
+        let connection = self.start(to, name, config)?;
+        connection.connected().await.map_err(ConnectError::Closed)?;
+        Ok(connection)
+    }
+
+    /// As [`Endpoint::connect`], but does not wait when a session is resumed that allows early data
+    /// (0-RTT): GET, HEAD and OPTIONS requests go out at once then, and whoever is on the way can
+    /// have the server see them again. All else waits for the handshake by itself. See
+    /// [`Connection::early_data`].
+    pub async fn connect_early(
+        &self,
+        to: SocketAddr,
+        name: &str,
+        config: Arc<ClientConfig>,
+    ) -> Result<Connection, ConnectError> {
+        let connection = self.start(to, name, config)?;
+        if connection.early_data() != EarlyData::Pending {
+            connection.connected().await.map_err(ConnectError::Closed)?;
+        }
+        Ok(connection)
+    }
+
+    fn start(
+        &self,
+        to: SocketAddr,
+        name: &str,
+        config: Arc<ClientConfig>,
+    ) -> Result<Connection, ConnectError> {
         let shared = &self.handle.shared;
         let connection = {
             let mut state = shared.lock();
@@ -162,8 +191,13 @@ impl Endpoint {
             Connection::new(shared.clone(), id)
         };
         shared.wake_driver();
-        connection.connected().await.map_err(ConnectError::Closed)?;
         Ok(connection)
+    }
+
+    /// Keeps the sessions of servers, by which later connections are resumed, in `store` from now
+    /// on; without this call in memory.
+    pub fn set_session_store(&self, store: Box<dyn SessionStore>) {
+        self.handle.shared.lock().endpoint.set_session_store(store);
     }
 
     /// Accepts no more, and closes every connection with this HTTP/3 error code (0x100 says that

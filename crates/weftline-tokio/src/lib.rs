@@ -45,7 +45,8 @@ pub use stream::{RecvStream, SendStream};
 
 pub use bytes::Bytes;
 pub use weftline::{
-    ConnId, Dir, SessionId, Stats, StreamId,
+    ConnId, Dir, EarlyData, MemorySessions, SessionId, SessionStore, Stats, StoredSession,
+    StreamId,
     error::DatagramError,
     event::{CloseReason, ClosedBy, ErrorSpace, PathChange, SessionClosed},
     h3::{Fields, RequestHead, ResponseHead},

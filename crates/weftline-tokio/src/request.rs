@@ -32,6 +32,16 @@ impl IncomingRequest {
         &self.head
     }
 
+    /// Whether it came in early data, and the handshake is not complete: it may be somebody's replay
+    /// of an old one. Answer 425 (Too Early; RFC 8470) to what is not safe to do twice, or wait for
+    /// [`Connection::handshake_complete`].
+    pub fn is_early(&self) -> bool {
+        let id = self.body.handle().id();
+        self.connection()
+            .peek(|core| core.is_early(id))
+            .unwrap_or(false)
+    }
+
     /// Its body.
     pub fn body(&mut self) -> &mut RecvStream {
         &mut self.body

@@ -79,6 +79,9 @@ impl State {
             match event {
                 Event::Connected => self.on_connected(id),
                 event => {
+                    if matches!(event, Event::Request(..) | Event::RawStreamOpened(_)) {
+                        self.on_early_arrival(id);
+                    }
                     if let Some(connection) = self.connections.get_mut(&id) {
                         connection.on_event(event, &mut self.wakes);
                         if connection.is_released {
@@ -259,10 +262,27 @@ impl State {
         }
     }
 
+    /// Something came in early data, before the handshake is complete: the connection is handed out
+    /// already now.
+    fn on_early_arrival(&mut self, id: ConnId) {
+        if self.connections.contains_key(&id) || !self.is_accepting {
+            return;
+        }
+        let core = self.endpoint.connection(id);
+        if core.is_some_and(|core| !core.is_established() && !core.is_closed()) {
+            self.connections
+                .insert(id, ConnState::new(ConnPhase::Connecting));
+            self.accepted.push_back(id);
+            self.wakes.push(Wake::All(self.arrivals.clone()));
+        }
+    }
+
     fn on_connected(&mut self, id: ConnId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.phase = ConnPhase::Connected;
             self.wakes.push(Wake::All(connection.changed.clone()));
+            // What may not be sent before the handshake waits for this.
+            self.wakes.push(Wake::All(connection.stream_room.clone()));
         } else if self.is_accepting {
             self.connections
                 .insert(id, ConnState::new(ConnPhase::Connected));

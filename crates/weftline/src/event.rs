@@ -5,6 +5,8 @@
 //!   event of their stream;
 //! - [`Event::SessionReady`] and [`Event::SessionRequested`] come before any event of the
 //!   session's streams and datagrams, [`Event::SessionClosed`] after all of them;
+//! - what came in early data (0-RTT) is told before [`Event::Connected`], as far as it has arrived by
+//!   then; there is none unless the TLS of a server takes it;
 //! - [`Event::Closed`] is the last, and comes exactly once;
 //! - [`Event::Readable`], [`Event::Writable`], [`Event::Datagrams`] and [`Event::RawDatagrams`] are
 //!   edges: each comes once, and again only after the application met `Blocked` (or found no

@@ -93,11 +93,13 @@ pub mod wire;
 pub mod wt;
 
 pub use blocked::Blocker;
-pub use connection::{Connection, raw};
-pub use endpoint::{ConnId, DropReason, Endpoint, Incoming, IncomingId, Received};
+pub use connection::{Connection, StoredSession, raw};
+pub use endpoint::{
+    ConnId, DropReason, Endpoint, Incoming, IncomingId, MemorySessions, Received, SessionStore,
+};
 pub use entropy::Entropy;
 pub use event::Event;
-pub use quic::{Stats, congestion};
+pub use quic::{EarlyData, Stats, congestion};
 pub use stats::PathStats;
 pub use time::Instant;
 pub use udp::{Ecn, RecvMeta, Transmit};

@@ -68,6 +68,14 @@ fn ring() -> Arc<CryptoProvider> {
 
 /// The peer's configuration as a client that trusts this certificate.
 pub(crate) fn peer_config(certificate: &DevCertificate) -> quinn::ClientConfig {
+    peer_config_with(certificate, false)
+}
+
+/// Like `peer_config`; with `early_data`, it is sent when a session allows it.
+pub(crate) fn peer_config_with(
+    certificate: &DevCertificate,
+    early_data: bool,
+) -> quinn::ClientConfig {
     let mut roots = RootCertStore::empty();
     let der = CertificateDer::from(certificate.cert_der().to_vec());
     roots.add(der).expect("a certificate");
@@ -75,6 +83,7 @@ pub(crate) fn peer_config(certificate: &DevCertificate) -> quinn::ClientConfig {
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3");
     let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
+    tls.enable_early_data = early_data;
     tls.alpn_protocols = vec![b"h3".to_vec()];
     let crypto = QuicClientConfig::try_from(tls).expect("cipher suites");
     quinn::ClientConfig::new(Arc::new(crypto))
@@ -153,7 +162,16 @@ pub(crate) fn peer_server_with(certificate: &DevCertificate, retry: bool) -> Pee
     peer_server_of(peer_server_config(certificate), retry)
 }
 
+/// Like `peer_server`; it takes early data.
+pub(crate) fn peer_server_early(certificate: &DevCertificate) -> PeerServer {
+    peer_server_of(peer_server_taking(certificate, u32::MAX), false)
+}
+
 pub(crate) fn peer_server_config(certificate: &DevCertificate) -> quinn::ServerConfig {
+    peer_server_taking(certificate, 0)
+}
+
+fn peer_server_taking(certificate: &DevCertificate, early_data: u32) -> quinn::ServerConfig {
     let key = PrivateKeyDer::from_pem_slice(certificate.key_pem().as_bytes()).expect("a key");
     let chain = vec![CertificateDer::from(certificate.cert_der().to_vec())];
     let tls = rustls::ServerConfig::builder_with_provider(ring())
@@ -161,6 +179,7 @@ pub(crate) fn peer_server_config(certificate: &DevCertificate) -> quinn::ServerC
         .expect("TLS 1.3");
     let tls = tls.with_no_client_auth().with_single_cert(chain, key);
     let mut tls = tls.expect("a key that fits");
+    tls.max_early_data_size = early_data;
     tls.alpn_protocols = vec![b"h3".to_vec()];
     let crypto = QuicServerConfig::try_from(tls).expect("cipher suites");
     quinn::ServerConfig::with_crypto(Arc::new(crypto))

@@ -70,7 +70,11 @@ pub(super) async fn serve(server: Arc<Server>, request: IncomingRequest) {
     let _work = server.counters.requests.begin();
     let method = request.head().method.clone();
     let path = request.head().path.clone().unwrap_or_default();
-    let answer = Answer::to(&method, &path);
+    let answer = match request.is_early() && method != "GET" {
+        // It may be a replay (RFC 8470, section 5.2).
+        true => Answer::Text(425, TEXT, "too early\n"),
+        false => Answer::to(&method, &path),
+    };
     let head = answer.head();
     let status = head.status;
     server.log.event(

@@ -69,6 +69,7 @@ pub(super) fn endpoint(
         Some(file) => tls.client_ca_file(file),
         None => tls,
     };
+    let tls = tls.early_data(args.early_data);
     let tls = tls.build().map_err(|e| unusable(&e))?;
     let raw = args.raw.then_some(RAW_BENCH);
     let config = logs

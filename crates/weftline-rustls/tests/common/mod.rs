@@ -79,8 +79,8 @@ pub fn start(
     name: &str,
     alpn: &[&[u8]],
 ) -> (Peer, Peer) {
-    let client = client.start(version, name, alpn, b"from client".to_vec());
-    let server = server.start(version, &[H3], b"from server".to_vec());
+    let client = client.start(version, name, alpn, b"from client".to_vec(), None);
+    let server = server.start(version, &[H3], b"from server".to_vec(), b"terms");
     (Peer::new(client.unwrap()), Peer::new(server.unwrap()))
 }
 

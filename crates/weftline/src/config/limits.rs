@@ -44,6 +44,9 @@ pub struct Limits {
     /// Datagrams held, packet by packet, because their keys are not there yet; past it, or 1500
     /// bytes for each, they are dropped.
     pub undecryptable_datagrams: usize,
+    /// Sessions that a server gave to resume and that were not stored yet, per connection; the
+    /// oldest are dropped.
+    pub session_tickets: usize,
 
     // Streams.
     /// Bidirectional streams a peer may have open at once, up to 2^20; past it STREAM_LIMIT_ERROR.
@@ -166,6 +169,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             crypto_buffer: 64 << 10,
             undecryptable_datagrams: 10,
+            session_tickets: 4,
             streams_bidi: 100,
             streams_uni: 103,
             stream_window: 256 << 10,

@@ -217,6 +217,8 @@ fn event(change: Change) -> Option<Event> {
         Change::Closed(reason) => Event::Closed(reason),
         // Datagrams stay in their queue until they are taken.
         Change::Confirmed | Change::Datagram(_) => return None,
+        // `Connection::early_data` tells.
+        Change::EarlyData | Change::EarlyDataRejected => return None,
     })
 }
 

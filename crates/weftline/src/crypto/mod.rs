@@ -11,6 +11,7 @@ pub(crate) mod token;
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
+use core::{any::Any, fmt};
 
 use crate::wire::{Cid, ClientHello, HelloError, Side};
 
@@ -128,7 +129,31 @@ pub enum KeyChange {
     },
 }
 
+/// What a client keeps of a TLS session to resume it: the provider's own, opaque to the core. A
+/// provider ignores tickets that are not of its making.
+pub struct Ticket(Box<dyn Any + Send>);
+
+impl Ticket {
+    /// Wraps what the provider needs.
+    pub fn new(content: impl Any + Send) -> Self {
+        Self(Box::new(content))
+    }
+
+    /// What was wrapped; `None` when it is of another type.
+    pub fn into_inner<T: Any>(self) -> Option<T> {
+        self.0.downcast().ok().map(|content| *content)
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket")
+    }
+}
+
 /// One TLS 1.3 handshake, as a QUIC endpoint drives it (RFC 9001, section 4).
+///
+/// What has a default here is only for providers that resume sessions.
 pub trait Session: Send {
     /// Takes CRYPTO data of `level`, in order.
     fn read(&mut self, level: Level, data: &[u8]) -> Result<(), TlsError>;
@@ -169,6 +194,28 @@ pub trait Session: Send {
         label: &[u8],
         context: &[u8],
     ) -> Result<(), CryptoError>;
+
+    /// The keys of 0-RTT packets, once. A client may send such packets from the start if it resumes
+    /// a session that allows it; a server has the keys once it read a ClientHello whose early data
+    /// it takes, and that decides the matter: there will be none later.
+    fn early_keys(&mut self) -> Option<DirectionalKeys> {
+        None
+    }
+
+    /// Client: whether the server takes early data. Counts once the handshake is complete.
+    fn is_early_data_accepted(&self) -> bool {
+        false
+    }
+
+    /// Whether the handshake resumes an earlier session. Counts once the handshake is complete.
+    fn is_resumed(&self) -> bool {
+        false
+    }
+
+    /// Client: the next of the tickets that the server gave so far. Each may be used once.
+    fn take_ticket(&mut self) -> Option<Ticket> {
+        None
+    }
 }
 
 /// What both roles need from a crypto library, whatever the handshake says.
@@ -219,13 +266,14 @@ pub trait ClientProvider: Send + Sync {
     }
 
     /// A handshake with `server_name` (a DNS name or an IP address), offering `alpn` and
-    /// `transport_parameters`.
+    /// `transport_parameters`, and to resume the session of `ticket`.
     fn start(
         &self,
         version: Version,
         server_name: &str,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        ticket: Option<Ticket>,
     ) -> Result<Box<dyn Session>, TlsError>;
 }
 
@@ -257,10 +305,15 @@ pub trait ServerProvider: Send + Sync {
     }
 
     /// A handshake that accepts one of `alpn`, answering with `transport_parameters`.
+    ///
+    /// `terms` are what early data relies on: the limits and settings that a client remembers. Early
+    /// data is only taken from a client whose session began under the very same terms and the same
+    /// `version` (RFC 9000, section 7.4.1; RFC 9369, section 5).
     fn start(
         &self,
         version: Version,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        terms: &[u8],
     ) -> Result<Box<dyn Session>, TlsError>;
 }

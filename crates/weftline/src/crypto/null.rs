@@ -9,12 +9,13 @@ mod keys;
 mod message;
 mod mix;
 mod session;
+mod ticket;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::{
     ClientProvider, CryptoError, Hello, Keys, NextKeys, Provider, ServerProvider, Session, TAG_LEN,
-    TOKEN_NONCE_LEN, TlsError, Version,
+    TOKEN_NONCE_LEN, Ticket, TlsError, Version,
 };
 use crate::wire::{Cid, HelloError, Side};
 use keys::{NullNextKeys, Secrets};
@@ -140,6 +141,7 @@ fn token_tag(key: &[u8; 32], nonce: &[u8; TOKEN_NONCE_LEN], plain: &[u8]) -> [u8
 pub struct NullClient {
     provider: NullProvider,
     hello_padding: usize,
+    early_data: bool,
 }
 
 impl NullClient {
@@ -148,7 +150,15 @@ impl NullClient {
         Self {
             provider: NullProvider::insecure(),
             hello_padding: 0,
+            early_data: false,
         }
+    }
+
+    /// Offers early data whenever it resumes a session that allows it.
+    #[must_use]
+    pub const fn with_early_data(mut self) -> Self {
+        self.early_data = true;
+        self
     }
 
     /// Uses these primitives.
@@ -182,6 +192,7 @@ impl ClientProvider for NullClient {
         server_name: &str,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        ticket: Option<Ticket>,
     ) -> Result<Box<dyn Session>, TlsError> {
         Ok(Box::new(NullSession::client(
             version,
@@ -191,7 +202,11 @@ impl ClientProvider for NullClient {
                 alpn,
                 transport_parameters: &transport_parameters,
                 padding: self.hello_padding.min(MAX_FILLER),
+                ticket: None,
+                early_data: false,
             },
+            ticket.and_then(Ticket::into_inner),
+            self.early_data,
         )))
     }
 }
@@ -202,6 +217,8 @@ pub struct NullServer {
     provider: NullProvider,
     certificate_bytes: usize,
     ticket_bytes: Option<usize>,
+    ticket_key: Option<u64>,
+    early_data: bool,
 }
 
 impl NullServer {
@@ -211,6 +228,8 @@ impl NullServer {
             provider: NullProvider::insecure(),
             certificate_bytes: 700,
             ticket_bytes: None,
+            ticket_key: None,
+            early_data: false,
         }
     }
 
@@ -229,7 +248,22 @@ impl NullServer {
         self
     }
 
-    /// Sends a "session ticket" of this many bytes, up to 64 KiB, in 1-RTT packets when the
+    /// Gives each client a session to resume with a server of the same key. Nothing is remembered,
+    /// so nothing keeps a session from being resumed twice.
+    #[must_use]
+    pub const fn with_sessions(mut self, key: u64) -> Self {
+        self.ticket_key = Some(key);
+        self
+    }
+
+    /// Takes early data, and allows it in the sessions it gives.
+    #[must_use]
+    pub const fn with_early_data(mut self) -> Self {
+        self.early_data = true;
+        self
+    }
+
+    /// Sends a filler in place of a session ticket, of this many bytes, up to 64 KiB, in 1-RTT packets when the
     /// handshake is complete.
     #[must_use]
     pub const fn with_ticket_bytes(mut self, bytes: usize) -> Self {
@@ -252,6 +286,7 @@ impl ServerProvider for NullServer {
         version: Version,
         alpn: &[&[u8]],
         transport_parameters: Vec<u8>,
+        terms: &[u8],
     ) -> Result<Box<dyn Session>, TlsError> {
         Ok(Box::new(NullSession::server(
             version,
@@ -260,7 +295,14 @@ impl ServerProvider for NullServer {
                 alpn: alpn.iter().map(|name| name.to_vec()).collect(),
                 transport_parameters,
                 certificate_bytes: self.certificate_bytes.min(MAX_FILLER),
-                ticket_bytes: self.ticket_bytes.map(|bytes| bytes.min(MAX_FILLER)),
+                tickets: session::Tickets {
+                    filler: self.ticket_bytes.map(|bytes| bytes.min(MAX_FILLER)),
+                    key: self
+                        .ticket_key
+                        .map(|key| Mix::new(TICKET).number(key).number(u64::from(version.0))),
+                    terms: Mix::new(TICKET).bytes(terms).finish(),
+                    early_data: self.early_data,
+                },
             },
         )))
     }
@@ -282,6 +324,8 @@ const HEADER_KEY: u64 = 9;
 const PACKET_KEY: u64 = 10;
 const ONE_RTT: u64 = 11;
 const TOKEN: u64 = 12;
+const TICKET: u64 = 13;
+const EARLY: u64 = 14;
 
 #[cfg(test)]
 mod tests;

@@ -30,8 +30,6 @@ pub(crate) struct KeyPhases {
     /// Updates so far; the key phase bit is its lowest.
     generation: u64,
     confirmed: bool,
-    /// The application wants an update as soon as there may be one.
-    requested: bool,
     sending: Sending,
     receiving: Receiving,
     /// The highest packet number that opened with keys older than the current.
@@ -115,7 +113,6 @@ impl KeyPhases {
             after_next: after,
             generation: 0,
             confirmed: false,
-            requested: false,
             sending: Sending::Unsent,
             receiving: Receiving::Waiting,
             highest_before: None,
@@ -153,9 +150,6 @@ impl KeyPhases {
     /// nearly used up; when that is not possible in time the connection must close, for which
     /// [`phase`](Self::phase) and [`seal`](Self::seal) still work for a few packets.
     pub(crate) fn prepare(&mut self, now: Instant) -> Result<bool, Fault> {
-        if self.requested && self.try_update(now) {
-            self.requested = false;
-        }
         let limit = self.current.local.confidentiality_limit();
         if self.sealed >= limit - UPDATE_MARGIN.min(limit / 4)
             && !self.try_update(now)
@@ -260,11 +254,6 @@ impl KeyPhases {
             },
         };
         Ok(())
-    }
-
-    /// Has the next packet start an update that the protocol allows.
-    pub(crate) const fn request_update(&mut self) {
-        self.requested = true;
     }
 
     /// Starts an update if the protocol allows one now: the handshake is confirmed, the peer

@@ -12,18 +12,20 @@ mod accept;
 mod answers;
 mod incoming;
 mod router;
+mod sessions;
 mod tokens;
 
 use answers::Answers;
 use incoming::Waiting;
 pub use incoming::{Incoming, IncomingId};
 use router::Router;
+pub use sessions::{MemorySessions, SessionStore};
 use tokens::{ServerTokens, TokenCache, TokenHome};
 
 use crate::{
     Entropy, Event, Instant, RecvMeta, Transmit,
     config::{Admission, ClientConfig, ClientTokens, EndpointConfig, ServerConfig, ServerSecrets},
-    connection::Connection,
+    connection::{ClientStart, Connection, StoredSession},
     crypto::{Provider, token::TokenClock},
     error::ConnectError,
     quic::{CID_LEN, Route, Stats},
@@ -62,6 +64,8 @@ pub struct Endpoint {
     to_report: VecDeque<Slot>,
     timers: BTreeSet<(Instant, Slot)>,
     answers: Answers,
+    /// Of the servers that were connected to.
+    sessions: Box<dyn SessionStore>,
     open: usize,
     /// Those that clients began.
     handshakes: usize,
@@ -171,14 +175,24 @@ impl Endpoint {
             to_report: VecDeque::new(),
             timers: BTreeSet::new(),
             answers: Answers::new(limits.pending_answers, limits.stateless_reset_interval),
+            sessions: Box::new(MemorySessions::default()),
             open: 0,
             handshakes: 0,
             now: Instant::ZERO,
         }
     }
 
+    /// Keeps the sessions of servers in `store` from now on. Without this call they are in a
+    /// [`MemorySessions`] of the endpoint's own; to resume none, give one for none.
+    pub fn set_session_store(&mut self, store: Box<dyn SessionStore>) {
+        self.sessions = store;
+    }
+
     /// Starts a connection to `to`; `name` is what its certificate must be for, and what SNI tells.
     /// It is usable at once: requests wait for the handshake by themselves.
+    ///
+    /// A session that is kept from an earlier connection with that name is resumed. Where the TLS of
+    /// `config` and the server allow early data, [`Connection::early_data`] is `Pending` then.
     pub fn connect(
         &mut self,
         now: Instant,
@@ -191,10 +205,21 @@ impl Endpoint {
             return Err(ConnectError::TooMany(self.max_connections));
         }
         let provider = config.crypto.provider();
-        let token = self.take_token(&config, name);
+        let session = self.sessions.take(name, &|session| session.fits(&config));
+        // Sessions and tokens are for the version that they came in (RFC 9369, section 5).
+        let version = session.as_ref().map(StoredSession::version);
+        let version = version.or(config.transport.versions.first().copied());
+        let token = version.map(|version| self.take_token(&config, name, version));
         let key = &self.secrets.current;
         let entropy = self.entropy.as_mut();
-        let connection = Connection::client(self.now, &config, name, to, token, key, entropy)?;
+        let start = ClientStart {
+            config: &config,
+            name,
+            to,
+            session,
+            token: token.unwrap_or_default(),
+        };
+        let connection = Connection::client(self.now, start, key, entropy)?;
         self.provider.get_or_insert(provider);
         let home = match &config.tokens {
             ClientTokens::Never => None,
@@ -492,9 +517,12 @@ impl Endpoint {
         let Some(entry) = self.entries.get_mut(slot.index()) else {
             return;
         };
-        let Some(connection) = entry.connection.as_deref() else {
+        let Some(connection) = entry.connection.as_deref_mut() else {
             return;
         };
+        while let Some(session) = connection.take_session() {
+            self.sessions.insert(session);
+        }
         if entry.is_handshaking && !connection.is_handshaking() {
             entry.is_handshaking = false;
             self.handshakes -= 1;

@@ -278,10 +278,12 @@ impl Endpoint {
 /// What a client's connections do with tokens.
 impl Endpoint {
     /// A token for a connection to this server, if there is one.
-    pub(super) fn take_token(&mut self, config: &ClientConfig, name: &str) -> Vec<u8> {
-        let Some(&version) = config.transport.versions.first() else {
-            return Vec::new();
-        };
+    pub(super) fn take_token(
+        &mut self,
+        config: &ClientConfig,
+        name: &str,
+        version: Version,
+    ) -> Vec<u8> {
         let token = match &config.tokens {
             ClientTokens::Never => None,
             ClientTokens::Endpoint => {

@@ -205,6 +205,17 @@ impl Outgoing {
         result
     }
 
+    /// Refuses content for now; [`Self::on_writable`] tells when it is taken.
+    pub(super) fn refuse(&mut self) -> Result<usize, WriteFail> {
+        match self.state {
+            SendState::Head | SendState::Body => {
+                self.refused = true;
+                Err(WriteFail::Blocked)
+            }
+            SendState::Ending | SendState::Ended | SendState::Done => Err(WriteFail::Finished),
+        }
+    }
+
     fn try_write(
         &mut self,
         data: &[u8],
@@ -284,6 +295,11 @@ impl Outgoing {
 
     pub(super) fn is_done(&self) -> bool {
         self.state == SendState::Done
+    }
+
+    /// Whether the end was sent or queued.
+    pub(super) fn is_ended(&self) -> bool {
+        matches!(self.state, SendState::Ending | SendState::Ended)
     }
 
     /// Whether the transport has all that was sent.

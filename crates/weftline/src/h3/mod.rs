@@ -16,6 +16,7 @@ mod classify;
 mod control;
 #[cfg(feature = "http")]
 mod convert;
+mod early;
 mod fields;
 mod head;
 mod request;
@@ -29,6 +30,7 @@ pub(crate) use fields::{check_request, check_response};
 
 use self::{
     control::{ControlRules, LocalControl},
+    early::Early,
     request::{Asked, Broken, Message, MessageRules, ReadEnd},
     streams::{Critical, Stream},
 };
@@ -77,7 +79,7 @@ pub(crate) enum Change {
     Confirmed,
     /// The connection is over. Comes last.
     Closed(CloseReason),
-    /// The peer's SETTINGS came.
+    /// The peer's SETTINGS came. Never before `Connected`.
     Settings,
     /// Server: a request, whose head is valid.
     Request(StreamId, RequestHead),
@@ -129,7 +131,11 @@ pub(crate) struct Layer {
     datagrams: bool,
     connected: bool,
     control: LocalControl,
+    /// Ours.
     settings: Settings,
+    /// Client: the handshake is going on, and requests may go ahead of it; or their SETTINGS are
+    /// still to be compared.
+    early: Option<Early>,
     peer_settings: Option<Settings>,
     /// The streams that the peer may open only once, and did.
     seen: Critical<bool>,
@@ -155,17 +161,7 @@ impl Layer {
     /// HTTP/3 as `side`. `grease` is a random number: it chooses a setting without meaning (RFC
     /// 9114, section 7.2.4.1).
     pub(crate) fn new(side: Side, limits: &Limits, extensions: Extensions, grease: u64) -> Self {
-        let mut ours = Settings::new();
-        ours.set(settings::QPACK_MAX_TABLE_CAPACITY, 0);
-        ours.set(
-            settings::MAX_FIELD_SECTION_SIZE,
-            limits.field_section as u64,
-        );
-        ours.set(settings::QPACK_BLOCKED_STREAMS, 0);
-        ours.set(wire::grease(grease), grease & 0xff);
-        for &(id, value) in &extensions.settings {
-            ours.set(id, value);
-        }
+        let ours = local_settings(limits, &extensions, Some(grease));
         let is_on = |id| ours.get(id) == Some(1);
         let marker = extensions.markers.map(|markers| markers.bidi);
         let mut control = LocalControl::default();
@@ -199,6 +195,7 @@ impl Layer {
             connected: false,
             control,
             settings: ours,
+            early: None,
             peer_settings: None,
             seen: Critical::default(),
             streams: BTreeMap::new(),
@@ -220,9 +217,18 @@ impl Layer {
             quic::Change::Connected => {
                 self.connected = true;
                 self.control.flush(quic);
+                self.on_early_data_over(quic);
                 quic.tell_probe(|| ProbeEvent::Settings(Owner::Local, &self.settings));
                 self.changes.push_back(Change::Connected);
+                if self.peer_settings.is_some() {
+                    self.changes.push_back(Change::Settings);
+                }
             }
+            quic::Change::EarlyData => {
+                self.connected = true;
+                self.control.flush(quic);
+            }
+            quic::Change::EarlyDataRejected => self.on_early_data_rejected(quic),
             quic::Change::Confirmed => self.changes.push_back(Change::Confirmed),
             quic::Change::Stream(change) => self.on_stream(change, quic)?,
             quic::Change::Datagram(payload) => self.on_datagram(payload)?,
@@ -334,13 +340,19 @@ impl Layer {
         id: StreamId,
         data: &[u8],
     ) -> Result<usize, WriteFail> {
+        let is_early = self.side == Side::Client && !self.connected;
         let message = self.message(id).ok_or(WriteFail::Unknown)?;
+        if is_early {
+            // Content is not repeated, so it waits for the handshake.
+            return message.outgoing.refuse();
+        }
         message.outgoing.write(data, id, quic)
     }
 
     /// Bytes that [`Self::write_body`] would take now, in one frame.
     pub(crate) fn body_writable(&self, quic: &quic::Connection, id: StreamId) -> usize {
         match self.streams.get(&id) {
+            _ if !self.connected => 0,
             Some(Stream::Message(message)) => message.outgoing.writable(id, quic),
             _ => 0,
         }
@@ -471,9 +483,10 @@ impl Layer {
     /// The field section of a request that may be sent now.
     fn request_section(&self, head: &RequestHead) -> Result<Vec<u8>, RequestError> {
         check_request(head)?;
-        if self.side != Side::Client || !self.connected || self.go_away_received {
+        if self.side != Side::Client {
             return Err(RequestError::Limit);
         }
+        self.check_sending(head)?;
         let mut section = Vec::new();
         let size = fields::encode_request(head, &mut section);
         self.check_size(size)?;
@@ -482,7 +495,8 @@ impl Layer {
 
     /// RFC 9114, section 4.2.2.
     fn check_size(&self, size: usize) -> Result<(), RequestError> {
-        let max = self.peer_settings.as_ref();
+        let remembered = self.early.as_ref().map(|early| &early.settings);
+        let max = self.peer_settings.as_ref().or(remembered);
         match max.and_then(|settings| settings.get(settings::MAX_FIELD_SECTION_SIZE)) {
             Some(max) if size as u64 > max => Err(RequestError::Invalid(
                 "the fields are larger than the peer takes",
@@ -500,6 +514,7 @@ impl Layer {
         end: bool,
     ) -> Result<(), RequestError> {
         let mut message = Message::of_client(asked);
+        self.note_early_request(id, asked, section);
         message
             .outgoing
             .send_head(section, true, end, id, quic)
@@ -522,6 +537,29 @@ impl Layer {
                 .push_back(Change::Failed(id, H3_REQUEST_REJECTED));
         }
     }
+}
+
+/// The settings of this end. `grease` is for one without a meaning.
+fn local_settings(limits: &Limits, extensions: &Extensions, grease: Option<u64>) -> Settings {
+    let mut ours = Settings::new();
+    ours.set(settings::QPACK_MAX_TABLE_CAPACITY, 0);
+    let field_section = limits.field_section as u64;
+    ours.set(settings::MAX_FIELD_SECTION_SIZE, field_section);
+    ours.set(settings::QPACK_BLOCKED_STREAMS, 0);
+    if let Some(grease) = grease {
+        ours.set(wire::grease(grease), grease & 0xff);
+    }
+    for &(id, value) in &extensions.settings {
+        ours.set(id, value);
+    }
+    ours
+}
+
+/// What early data relies on: the settings of a server.
+pub(crate) fn terms(limits: &Limits, extensions: &Extensions) -> Vec<u8> {
+    let mut out = Vec::new();
+    local_settings(limits, extensions, None).encode(&mut out);
+    out
 }
 
 #[cfg(test)]

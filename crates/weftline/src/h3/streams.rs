@@ -284,9 +284,13 @@ impl Layer {
         {
             match event {
                 ControlEvent::Settings(settings) => {
+                    self.check_early_settings(quic, &settings)?;
                     quic.tell_probe(|| ProbeEvent::Settings(Owner::Remote, &settings));
                     self.peer_settings = Some(settings);
-                    self.changes.push_back(Change::Settings);
+                    // Those of early data are told with `Connected`.
+                    if quic.is_established() {
+                        self.changes.push_back(Change::Settings);
+                    }
                 }
                 ControlEvent::GoAway(first) => {
                     self.go_away_received = true;

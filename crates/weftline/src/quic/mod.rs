@@ -17,10 +17,10 @@ pub(crate) mod space;
 pub(crate) mod stream_map;
 pub(crate) mod streams;
 
-pub use connection::Stats;
 pub(crate) use connection::{
-    Change, Connection, DatagramFail, FirstInitial, Route, Setup, reset_token,
+    Change, Connection, DatagramFail, FirstInitial, Remembered, Route, Setup, reset_token,
 };
+pub use connection::{EarlyData, Stats};
 pub(crate) use random::CID_LEN;
 pub use streams::{ReadFail, WriteFail};
 pub(crate) use streams::{StreamChange, URGENT};

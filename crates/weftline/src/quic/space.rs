@@ -99,7 +99,7 @@ impl SpaceId {
         }
     }
 
-    /// The type of packets that we send in it.
+    /// The type of packets that are sent in it; not early ones.
     pub(crate) const fn packet_type(self) -> PacketType {
         match self {
             Self::Initial => PacketType::Initial,

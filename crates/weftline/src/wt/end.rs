@@ -27,11 +27,33 @@ impl Layer {
         code: u32,
         reason: &str,
     ) -> Result<(), SessionError> {
+        let mut capsule = Vec::new();
+        capsules::encode_close(code, reason, &mut capsule);
+        let report = closed(ClosedBy::Local, code, reason, None);
+        self.close_with(io, id, Some(capsule), report)
+    }
+
+    /// Ends a session without code and reason: by the end of its CONNECT stream alone.
+    pub(crate) fn finish_session(
+        &mut self,
+        io: &mut Io<'_>,
+        id: SessionId,
+    ) -> Result<(), SessionError> {
+        let report = closed(ClosedBy::Local, 0, "", None);
+        self.close_with(io, id, None, report)
+    }
+
+    fn close_with(
+        &mut self,
+        io: &mut Io<'_>,
+        id: SessionId,
+        capsule: Option<Vec<u8>>,
+        report: SessionClosed,
+    ) -> Result<(), SessionError> {
         let session = self
             .sessions
             .get_mut(&id)
             .ok_or(SessionError::UnknownSession)?;
-        let report = closed(ClosedBy::Local, code, reason, None);
         match session.state {
             State::Queued => {
                 io.quic.reset(id.stream(), error_code::H3_REQUEST_CANCELLED);
@@ -43,9 +65,7 @@ impl Layer {
                 self.end(io, id, Input::Close, Some(report));
             }
             State::Open => {
-                let mut capsule = Vec::new();
-                capsules::encode_close(code, reason, &mut capsule);
-                session.output.close = Some(capsule);
+                session.output.close = capsule;
                 session.output.finish = true;
                 self.wind_down(io, id, Input::Close, Some(report));
                 self.flush(io, id);

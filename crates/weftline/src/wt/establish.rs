@@ -51,8 +51,12 @@ impl Layer {
             Phase::Handshake | Phase::Connected if self.live() >= self.limits.sessions => {
                 return Err(SessionError::Limit);
             }
-            // Streams cannot be opened yet. The first ones will be these, in order.
-            Phase::Handshake => StreamId::new(Side::Client, Dir::Bi, self.queued),
+            // Sessions do not go ahead of the handshake. The next streams will be these, in order:
+            // no early request is sent any more.
+            Phase::Handshake => {
+                let index = io.quic.opened(Dir::Bi) + self.queued;
+                StreamId::new(Side::Client, Dir::Bi, index)
+            }
             Phase::Connected | Phase::Ready(Ok(_)) => {
                 io.quic.open(Dir::Bi).ok_or(SessionError::Limit)?
             }
@@ -128,8 +132,9 @@ impl Layer {
 
     pub(super) fn on_connected(&mut self, io: &mut Io<'_>) {
         self.phase = Phase::Connected;
+        let first = io.quic.opened(Dir::Bi);
         for index in 0..self.queued {
-            let stream = StreamId::new(Side::Client, Dir::Bi, index);
+            let stream = StreamId::new(Side::Client, Dir::Bi, first + index);
             let id = SessionId(stream);
             let is_open = io.quic.open(Dir::Bi) == Some(stream);
             match self.sessions.get_mut(&id) {

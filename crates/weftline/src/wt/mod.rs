@@ -280,6 +280,11 @@ impl Layer {
         self.sessions.contains_key(&SessionId(id)) || self.over.contains(&id)
     }
 
+    /// Whether sessions wait for the handshake. The numbers of their streams are given away.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.queued > 0
+    }
+
     /// Whether a request asks for a session.
     pub(crate) fn is_session_request(&self, head: &h3::RequestHead) -> bool {
         negotiate::is_session_request(self.dialects, head)

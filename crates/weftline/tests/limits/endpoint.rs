@@ -1,9 +1,15 @@
 //! Limits of an endpoint, and of handshakes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use weftline::{
-    DropReason, Endpoint, Event, Received,
+    DropReason, Endpoint, Event, Received, SessionStore, StoredSession,
     config::{Admission, EndpointConfig, Limits, TokenStore},
     crypto::Version,
     entropy::SeededEntropy,
@@ -34,6 +40,42 @@ fn connections() {
     crowd.close(a);
     let d = crowd.connect();
     assert!(crowd.is_established(d));
+}
+
+/// Counts what is kept.
+struct Counter(Arc<AtomicUsize>);
+
+impl SessionStore for Counter {
+    fn insert(&mut self, _: StoredSession) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take(&mut self, _: &str, _: &dyn Fn(&StoredSession) -> bool) -> Option<StoredSession> {
+        None
+    }
+}
+
+#[test]
+fn session_tickets() {
+    let mut attack = Attack::on_client(|l| l.session_tickets = 3);
+    let kept = Arc::new(AtomicUsize::new(0));
+    attack
+        .victim
+        .set_session_store(Box::new(Counter(Arc::clone(&kept))));
+    // A ticket of the null provider: its type, its length, and what the server knows it by.
+    let ticket = [&[4, 0, 0, 25][..], &[0; 25]].concat();
+    for n in 0..10 {
+        attack.say(&[Frame::Crypto(Crypto {
+            offset: n * ticket.len() as u64,
+            data: &ticket,
+        })]);
+    }
+    attack.assert_alive();
+    // They are of no use without the server's settings.
+    assert_eq!(kept.load(Ordering::Relaxed), 0);
+    attack.send_settings(&[]);
+    attack.assert_alive();
+    assert_eq!(kept.load(Ordering::Relaxed), 3);
 }
 
 #[test]

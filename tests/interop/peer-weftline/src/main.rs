@@ -127,7 +127,13 @@ async fn one(
     let connecting = endpoint.connect(args.connect, SERVER_NAME, config);
     let connection = connecting.await?;
     if args.case == Case::KeyUpdate {
-        connection.with(|connection| connection.update_keys());
+        let connection = connection.clone();
+        tokio::spawn(async move {
+            // As soon as the handshake is confirmed.
+            while connection.with(|connection| connection.update_keys()) == Some(false) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
     }
     match connection.raw() {
         Some(raw) => {

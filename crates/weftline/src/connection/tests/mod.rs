@@ -1,6 +1,7 @@
 //! Two whole connections, without an endpoint around them.
 
 mod blocked;
+mod early;
 mod guarantees;
 mod hostile;
 mod http;

@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use super::super::{Connection, raw::Raw};
+use super::super::{ClientStart, Connection, StoredSession, raw::Raw};
 use crate::{
     Event, Instant,
     config::{ClientConfig, Limits, ServerConfig},
@@ -31,6 +31,8 @@ pub(super) struct Options {
     pub(super) server: &'static [Dialect],
     pub(super) client_limits: Limits,
     pub(super) server_limits: Limits,
+    pub(super) client_crypto: NullClient,
+    pub(super) server_crypto: NullServer,
     /// What the client offers instead of HTTP/3, if anything.
     pub(super) client_raw: &'static [&'static str],
     /// What the server takes beside HTTP/3.
@@ -44,6 +46,8 @@ impl Default for Options {
             server: Dialect::ALL,
             client_limits: Limits::default(),
             server_limits: Limits::default(),
+            client_crypto: NullClient::insecure(),
+            server_crypto: NullServer::insecure(),
             client_raw: &[],
             server_raw: &[],
         }
@@ -71,27 +75,36 @@ pub(super) struct Pair {
 impl Pair {
     /// Two ends that have not met: the client's first datagrams are on their way.
     pub(super) fn new(options: &Options) -> Self {
+        Self::resuming(options, None, |_| {})
+    }
+
+    /// The same, with a session of an earlier connection, and what the client does before it sends
+    /// anything.
+    pub(super) fn resuming(
+        options: &Options,
+        session: Option<StoredSession>,
+        begin: impl FnOnce(&mut Connection),
+    ) -> Self {
         let now = Instant::from_micros(1_000_000);
         let client_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
         let server_address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4433));
         let mut entropy = SeededEntropy::new(1);
-        let mut config = ClientConfig::builder(Arc::new(NullClient::insecure()))
+        let mut config = ClientConfig::builder(Arc::new(options.client_crypto))
             .dialects(options.client)
             .limits(options.client_limits.clone());
         if !options.client_raw.is_empty() {
             config = config.raw_alpn(options.client_raw.iter().copied());
         }
         let config = config.build().unwrap();
-        let mut client = Connection::client(
-            now,
-            &config,
-            "a",
-            server_address,
-            Vec::new(),
-            &[1; 32],
-            &mut entropy,
-        )
-        .unwrap();
+        let start = ClientStart {
+            config: &config,
+            name: "a",
+            to: server_address,
+            session,
+            token: Vec::new(),
+        };
+        let mut client = Connection::client(now, start, &[1; 32], &mut entropy).unwrap();
+        begin(&mut client);
         let mut buf = vec![0; 1500];
         let first = client.poll_transmit(now, &mut buf).unwrap();
         let datagram = buf[..first.len].to_vec();
@@ -104,7 +117,7 @@ impl Pair {
         else {
             panic!("not an Initial")
         };
-        let config = ServerConfig::builder(Arc::new(NullServer::insecure()))
+        let config = ServerConfig::builder(Arc::new(options.server_crypto))
             .dialects(options.server)
             .limits(options.server_limits.clone())
             .raw_alpn(options.server_raw.iter().copied())

@@ -7,9 +7,10 @@ use super::pair::{Options, Pair};
 use crate::{
     Event,
     config::Limits,
-    error::SessionError,
+    error::{SessionError, WriteError},
     event::{ClosedBy, SessionClosed},
     h3::Fields,
+    wire::Dir,
     wt::{Dialect, SessionRequest, offered_protocols},
 };
 
@@ -491,4 +492,35 @@ fn a_clients_goaway_stops_no_sessions() {
     assert!(events.contains(&Event::GoingAway));
     let asked = |event: &Event| matches!(event, Event::SessionRequested(id, _) if *id == session);
     assert!(events.iter().any(asked), "{events:?}");
+}
+
+/// Without a code there is no capsule: the end of the CONNECT stream says it all.
+#[test]
+fn sessions_end_without_a_capsule() {
+    for by_client in [true, false] {
+        let (mut pair, session) = Pair::with_session(&Options::default());
+        let (closer, other) = match by_client {
+            true => (&mut pair.client, &mut pair.server),
+            false => (&mut pair.server, &mut pair.client),
+        };
+        let stream = closer.open(session, Dir::Uni, b"x");
+        let before = closer.conn.buffered(session.stream());
+        closer.conn.finish_session(session).unwrap();
+        assert_eq!(closer.conn.buffered(session.stream()), before);
+        assert_eq!(
+            closer.conn.write(stream, b"x"),
+            Err(WriteError::UnknownStream)
+        );
+        assert!(closer.conn.finish_session(session).is_err(), "it is over");
+        other.take();
+        pair.run();
+        for (end, by) in [
+            (&mut pair.client, by_client),
+            (&mut pair.server, !by_client),
+        ] {
+            let closed = end.session_closed(session);
+            let expected = if by { ClosedBy::Local } else { ClosedBy::Peer };
+            assert_eq!((closed.by, closed.code, closed.error), (expected, 0, None));
+        }
+    }
 }

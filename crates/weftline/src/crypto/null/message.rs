@@ -42,13 +42,25 @@ pub(super) fn client_hello(hello: &ClientHello<'_>) -> Vec<u8> {
     put_extension(&mut body, SERVER_NAME, hello.server_name.as_bytes());
     put_extension(&mut body, ALPN, &alpn);
     put_extension(&mut body, TRANSPORT_PARAMETERS, hello.transport_parameters);
+    if let Some(ticket) = hello.ticket {
+        put_extension(&mut body, TICKET, ticket);
+    }
+    if hello.early_data {
+        put_extension(&mut body, EARLY_DATA, &[]);
+    }
     if hello.padding > 0 {
         put_extension(&mut body, PADDING, &vec![0; hello.padding]);
     }
     body
 }
 
-pub(super) fn server_extensions(alpn: Option<&[u8]>, transport_parameters: &[u8]) -> Vec<u8> {
+/// What the server takes of a client's offers goes by the name of the offer, without a value.
+pub(super) fn server_extensions(
+    alpn: Option<&[u8]>,
+    transport_parameters: &[u8],
+    is_resumed: bool,
+    early_data: bool,
+) -> Vec<u8> {
     let mut body = Vec::new();
     if let Some(name) = alpn {
         let mut value = Vec::new();
@@ -56,6 +68,12 @@ pub(super) fn server_extensions(alpn: Option<&[u8]>, transport_parameters: &[u8]
         put_extension(&mut body, ALPN, &value);
     }
     put_extension(&mut body, TRANSPORT_PARAMETERS, transport_parameters);
+    if is_resumed {
+        put_extension(&mut body, TICKET, &[]);
+    }
+    if early_data {
+        put_extension(&mut body, EARLY_DATA, &[]);
+    }
     body
 }
 
@@ -65,6 +83,8 @@ pub(super) struct Extensions<'a> {
     server_name: Option<&'a [u8]>,
     alpn: Option<&'a [u8]>,
     transport_parameters: Option<&'a [u8]>,
+    ticket: Option<&'a [u8]>,
+    early_data: Option<&'a [u8]>,
 }
 
 impl<'a> Extensions<'a> {
@@ -78,6 +98,8 @@ impl<'a> Extensions<'a> {
                 SERVER_NAME => &mut found.server_name,
                 ALPN => &mut found.alpn,
                 TRANSPORT_PARAMETERS => &mut found.transport_parameters,
+                TICKET => &mut found.ticket,
+                EARLY_DATA => &mut found.early_data,
                 _ => continue,
             };
             if field.replace(value).is_some() {
@@ -102,6 +124,16 @@ impl<'a> Extensions<'a> {
             names.push(reader.varint_prefixed().map_err(truncated)?.to_vec());
         }
         Ok(names)
+    }
+
+    /// The ticket of the session that a client offers to resume, or that the server resumes it.
+    pub(super) const fn ticket(&self) -> Option<&'a [u8]> {
+        self.ticket
+    }
+
+    /// Whether early data is offered, or taken.
+    pub(super) const fn has_early_data(&self) -> bool {
+        self.early_data.is_some()
     }
 
     pub(super) fn transport_parameters(&self) -> Result<&'a [u8], TlsError> {
@@ -174,6 +206,8 @@ fn put_varint(out: &mut Vec<u8>, value: u64) {
 const SERVER_NAME: u64 = 0;
 const ALPN: u64 = 16;
 const PADDING: u64 = 21;
+const TICKET: u64 = 41;
+const EARLY_DATA: u64 = 42;
 const TRANSPORT_PARAMETERS: u64 = 57;
 
 // Alerts (RFC 8446, section 6).

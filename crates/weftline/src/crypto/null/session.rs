@@ -8,6 +8,8 @@
 //! Finished           Handshake ------>
 //!                        <------ 1-RTT  Ticket (if asked for)
 //! ```
+//! There is no Certificate when a session is resumed.
+//!
 //! Keys follow from everything said before them, and each Finished repeats a checksum of it.
 
 use alloc::{borrow::ToOwned, boxed::Box, collections::VecDeque, string::String, vec, vec::Vec};
@@ -15,14 +17,19 @@ use core::mem;
 
 use bytes::Bytes;
 
+pub(super) use super::ticket::Tickets;
 use super::{
-    EXPORTER, KeyOptions, ONE_RTT, TRANSCRIPT,
+    EARLY, EXPORTER, KeyOptions, ONE_RTT, TRANSCRIPT,
     keys::{NullNextKeys, Secrets},
     message::{self, Extensions, MAX_MESSAGE, kind},
     mix::Mix,
+    ticket::NullTicket,
 };
 use crate::{
-    crypto::{CryptoError, KeyChange, Level, Session, TAG_LEN, TlsError, Version},
+    crypto::{
+        CryptoError, DirectionalKeys, KeyChange, Keys, Level, Session, TAG_LEN, Ticket, TlsError,
+        Version,
+    },
     wire::Side,
 };
 
@@ -32,6 +39,8 @@ pub(super) struct ClientHello<'a> {
     pub(super) alpn: &'a [&'a [u8]],
     pub(super) transport_parameters: &'a [u8],
     pub(super) padding: usize,
+    pub(super) ticket: Option<&'a [u8]>,
+    pub(super) early_data: bool,
 }
 
 /// What a server answers with.
@@ -40,7 +49,7 @@ pub(super) struct ServerSettings {
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) transport_parameters: Vec<u8>,
     pub(super) certificate_bytes: usize,
-    pub(super) ticket_bytes: Option<usize>,
+    pub(super) tickets: Tickets,
 }
 
 /// One handshake of either side.
@@ -61,6 +70,20 @@ pub(super) struct NullSession {
     certificate: Option<Bytes>,
     /// The checksum of everything up to the server's Finished, once that is known.
     master: Option<Mix>,
+    /// Client: the session that it offers to resume.
+    offered: Option<NullTicket>,
+    /// Client: the sessions it was given.
+    tickets: VecDeque<NullTicket>,
+    early_data: EarlyData,
+    early_keys: Option<DirectionalKeys>,
+    is_resumed: bool,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum EarlyData {
+    Off,
+    Offered,
+    Accepted,
 }
 
 /// What is expected from the peer.
@@ -71,9 +94,7 @@ enum State {
     Extensions(Vec<Vec<u8>>),
     Certificate,
     ServerFinished,
-    ClientFinished {
-        ticket_bytes: Option<usize>,
-    },
+    ClientFinished(Tickets),
     /// A client may still get tickets.
     Done,
     Failed,
@@ -86,13 +107,31 @@ struct Step {
 }
 
 impl NullSession {
-    pub(super) fn client(version: Version, limits: KeyOptions, hello: ClientHello<'_>) -> Self {
+    pub(super) fn client(
+        version: Version,
+        limits: KeyOptions,
+        hello: ClientHello<'_>,
+        ticket: Option<NullTicket>,
+        early_data: bool,
+    ) -> Self {
         let offered = hello.alpn.iter().map(|name| name.to_vec()).collect();
         let mut session = Self::new(Side::Client, version, limits, State::ServerHello(offered));
+        let early = ticket.as_ref().map(|ticket| ticket.identity);
+        let early = early.filter(|identity| early_data && identity.early_data);
+        let hello = ClientHello {
+            ticket: ticket.as_ref().map(|ticket| &*ticket.bytes),
+            early_data: early.is_some(),
+            ..hello
+        };
         let mut data = Vec::new();
         let hello = message::client_hello(&hello);
         session.put(&mut data, kind::CLIENT_HELLO, &hello);
         session.hello = hello;
+        if let Some(identity) = early {
+            session.early_data = EarlyData::Offered;
+            session.early_keys = Some(session.make_early_keys(identity.secret).local);
+        }
+        session.offered = ticket;
         session.outbox.push_back(Step { data, keys: None });
         session
     }
@@ -115,6 +154,11 @@ impl NullSession {
             server_name: None,
             certificate: None,
             master: None,
+            offered: None,
+            tickets: VecDeque::new(),
+            early_data: EarlyData::Off,
+            early_keys: None,
+            is_resumed: false,
         }
     }
 
@@ -165,10 +209,12 @@ impl NullSession {
                 Ok(())
             }
             (State::ServerFinished, kind::FINISHED) => self.on_server_finished(body),
-            (State::ClientFinished { ticket_bytes }, kind::FINISHED) => {
-                self.on_client_finished(body, ticket_bytes)
+            (State::ClientFinished(tickets), kind::FINISHED) => {
+                self.on_client_finished(body, tickets)
             }
             (State::Done, kind::TICKET) if self.side == Side::Client => {
+                let ticket = NullTicket::parse(body, self.certificate.clone());
+                self.tickets.extend(ticket);
                 self.state = State::Done;
                 Ok(())
             }
@@ -186,6 +232,18 @@ impl NullSession {
             let chosen = settings.alpn.iter().find(|ours| offered.contains(*ours));
             self.alpn = Some(chosen.ok_or_else(no_common_protocol)?.clone());
         }
+        let tickets = settings.tickets;
+        let session = hello
+            .ticket()
+            .and_then(|ticket| tickets.check(ticket, self.alpn.as_deref()));
+        self.is_resumed = session.is_some();
+        if let Some(identity) = session
+            && hello.has_early_data()
+            && tickets.takes_early_data(identity)
+        {
+            self.early_data = EarlyData::Accepted;
+            self.early_keys = Some(self.make_early_keys(identity.secret).remote);
+        }
 
         let mut data = Vec::new();
         let random = self
@@ -197,18 +255,22 @@ impl NullSession {
         self.push_handshake_keys(data);
 
         let mut data = Vec::new();
-        let extensions =
-            message::server_extensions(self.alpn.as_deref(), &settings.transport_parameters);
+        let extensions = message::server_extensions(
+            self.alpn.as_deref(),
+            &settings.transport_parameters,
+            self.is_resumed,
+            self.early_data == EarlyData::Accepted,
+        );
         self.put(&mut data, kind::EXTENSIONS, &extensions);
-        let certificate = vec![0xce; settings.certificate_bytes];
-        self.put(&mut data, kind::CERTIFICATE, &certificate);
+        if !self.is_resumed {
+            let certificate = vec![0xce; settings.certificate_bytes];
+            self.put(&mut data, kind::CERTIFICATE, &certificate);
+        }
         let finished: [u8; TAG_LEN] = self.transcript.finish_array();
         self.put(&mut data, kind::FINISHED, &finished);
         self.push_application_keys(data);
 
-        self.state = State::ClientFinished {
-            ticket_bytes: settings.ticket_bytes,
-        };
+        self.state = State::ClientFinished(tickets);
         Ok(())
     }
 
@@ -233,7 +295,21 @@ impl NullSession {
             [chosen] if offered.contains(chosen) => self.alpn = Some(chosen.clone()),
             _ => return Err(message::illegal("the server chose what was not offered")),
         }
-        self.state = State::Certificate;
+        self.state = match (extensions.ticket(), self.offered.take()) {
+            (None, _) => State::Certificate,
+            (Some(_), Some(ticket)) => {
+                self.is_resumed = true;
+                self.certificate = ticket.certificate;
+                State::ServerFinished
+            }
+            (Some(_), None) => return Err(message::illegal("the server resumes no session")),
+        };
+        if extensions.has_early_data() {
+            if !self.is_resumed || self.early_data != EarlyData::Offered {
+                return Err(message::illegal("the server takes early data of nobody's"));
+            }
+            self.early_data = EarlyData::Accepted;
+        }
         Ok(())
     }
 
@@ -248,15 +324,13 @@ impl NullSession {
         Ok(())
     }
 
-    fn on_client_finished(
-        &mut self,
-        body: &[u8],
-        ticket_bytes: Option<usize>,
-    ) -> Result<(), TlsError> {
+    fn on_client_finished(&mut self, body: &[u8], tickets: Tickets) -> Result<(), TlsError> {
         self.check_finished(body)?;
-        if let Some(bytes) = ticket_bytes {
+        let filler = tickets.filler.map(|bytes| vec![0x71; bytes]);
+        let ticket = tickets.issue(self.transcript.finish(), self.alpn.as_deref());
+        for body in filler.into_iter().chain(ticket) {
             let mut data = Vec::new();
-            message::put(&mut data, kind::TICKET, &vec![0x71; bytes]);
+            message::put(&mut data, kind::TICKET, &body);
             self.outbox.push_back(Step { data, keys: None });
         }
         self.state = State::Done;
@@ -283,6 +357,13 @@ impl NullSession {
 
     fn hear(&mut self, kind: u8, body: &[u8]) {
         self.transcript = self.transcript.number(u64::from(kind)).bytes(body);
+    }
+
+    /// The keys of early data, behind the ClientHello.
+    fn make_early_keys(&self, secret: u64) -> Keys {
+        let secret = Mix::new(EARLY).number(secret);
+        let secret = secret.number(self.transcript.finish()).finish();
+        Secrets::new(secret).keys(self.side, self.limits)
     }
 
     fn push_handshake_keys(&mut self, data: Vec<u8>) {
@@ -318,7 +399,7 @@ impl State {
             Self::Extensions(_)
             | Self::Certificate
             | Self::ServerFinished
-            | Self::ClientFinished { .. } => Some(Level::Handshake),
+            | Self::ClientFinished(_) => Some(Level::Handshake),
             Self::Done => Some(Level::OneRtt),
             Self::Failed => None,
         }
@@ -388,6 +469,22 @@ impl Session for NullSession {
             .bytes(context)
             .fill(out);
         Ok(())
+    }
+
+    fn early_keys(&mut self) -> Option<DirectionalKeys> {
+        self.early_keys.take()
+    }
+
+    fn is_early_data_accepted(&self) -> bool {
+        self.early_data == EarlyData::Accepted
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    fn take_ticket(&mut self) -> Option<Ticket> {
+        self.tickets.pop_front().map(Ticket::new)
     }
 }
 

@@ -64,12 +64,13 @@ impl Peer {
 }
 
 fn client(alpn: &[&[u8]]) -> Peer {
-    let start = NullClient::insecure().start(Version::V1, "example.org", alpn, b"client".to_vec());
+    let start =
+        NullClient::insecure().start(Version::V1, "example.org", alpn, b"client".to_vec(), None);
     Peer::new(start.unwrap())
 }
 
 fn server(config: NullServer, alpn: &[&[u8]]) -> Peer {
-    let start = config.start(Version::V1, alpn, b"server".to_vec());
+    let start = config.start(Version::V1, alpn, b"server".to_vec(), &[]);
     Peer::new(start.unwrap())
 }
 
@@ -138,14 +139,16 @@ fn handshake_in_any_fragments() {
 #[test]
 fn the_hello_can_be_long() {
     let client = NullClient::insecure().with_hello_padding(1500);
-    let start = client.start(Version::V1, "a", &[H3], Vec::new()).unwrap();
+    let start = client
+        .start(Version::V1, "a", &[H3], Vec::new(), None)
+        .unwrap();
     assert!(Peer::new(start).sent[0].len() > 1500);
 }
 
 #[test]
 fn sides_of_other_versions_disagree() {
     let mut client = client(&[H3]);
-    let start = NullServer::insecure().start(Version::V2, &[H3], Vec::new());
+    let start = NullServer::insecure().start(Version::V2, &[H3], Vec::new(), &[]);
     let mut server = Peer::new(start.unwrap());
     client.deliver(&mut server, 1000).unwrap();
     let error = server.deliver(&mut client, 1000).unwrap_err();

@@ -343,22 +343,6 @@ fn a_key_near_its_limit_is_updated() {
 }
 
 #[test]
-fn an_update_that_is_asked_for_waits_until_it_is_allowed() {
-    let mut world = World::new(NullProvider::insecure());
-    world.phases.request_update();
-    assert_eq!(world.phases.prepare(world.now), Ok(false));
-    world.step(Confirm);
-    world.step(Seal(0));
-    assert_eq!(world.phases.prepare(world.now), Ok(false));
-    world.step(Ack(0, Slot::Current));
-    assert_eq!(world.phases.prepare(world.now), Ok(true));
-    assert_eq!(world.phases.generation(), 1);
-    // Once.
-    assert_eq!(world.phases.prepare(world.now), Ok(true));
-    assert_eq!(world.phases.generation(), 1);
-}
-
-#[test]
 fn a_key_that_cannot_be_updated_ends_the_connection() {
     let mut world = World::new(NullProvider::insecure().with_confidentiality_limit(100));
     for pn in 0..88 {

@@ -339,6 +339,7 @@ fn connect(limits: &Limits) -> (quic::Connection, quic::Connection) {
         setup(limits, &transport, SERVER, &mut entropy),
         &crypto,
         "example.com",
+        None,
     )
     .unwrap();
     let mut out = [0; 1200];
@@ -377,6 +378,7 @@ fn setup<'a>(
         remote,
         local: None,
         reset_key: [9; 32],
+        terms: &[],
         token: Vec::new(),
         issuer: None,
         entropy,

@@ -26,6 +26,11 @@ impl Connection {
         Some(id)
     }
 
+    /// How many streams of this direction were opened here.
+    pub(crate) fn opened(&self, dir: Dir) -> u64 {
+        self.streams.opened(dir)
+    }
+
     pub(crate) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteFail> {
         self.check_open()?;
         self.streams.write(id, data)
@@ -46,13 +51,6 @@ impl Connection {
     pub(crate) fn finish(&mut self, id: StreamId) -> Result<(), WriteFail> {
         self.check_open()?;
         self.streams.finish(id)
-    }
-
-    /// Starts a key update as soon as the protocol allows one.
-    pub(crate) fn update_keys(&mut self) {
-        if let Some(phases) = self.space_mut(SpaceId::Data).keys.phases_mut() {
-            phases.request_update();
-        }
     }
 
     /// Nothing happens to a stream that is gone.
@@ -176,6 +174,18 @@ impl Connection {
         usize::from(self.paths.datagram_size()).saturating_sub(header + TAG_LEN)
     }
 
+    /// Starts a key update, if one is possible now.
+    pub(crate) fn update_keys(&mut self) -> bool {
+        let now = self.now.unwrap_or_default();
+        let is_open = self.phase.is_open();
+        let space = self.space_mut(SpaceId::Data);
+        let phases = space.keys.phases_mut().filter(|_| is_open);
+        let is_updated = phases.is_some_and(|phases| phases.try_update(now));
+        // The peer follows once it sees a packet.
+        space.ping |= is_updated;
+        is_updated
+    }
+
     fn check_open(&self) -> Result<(), WriteFail> {
         if self.phase.is_open() {
             Ok(())
@@ -218,7 +228,7 @@ impl Connection {
     /// The peer's transport parameters, once they are authenticated.
     pub(crate) fn peer_params(&self) -> Option<&TransportParameters> {
         let params = self.handshake.peer_params.as_ref();
-        params.filter(|_| self.phase.is_established())
+        params.filter(|_| self.phase.is_established() || self.early.is_taking())
     }
 
     pub(crate) fn remote_address(&self) -> SocketAddr {

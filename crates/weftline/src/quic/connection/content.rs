@@ -21,7 +21,9 @@ pub(super) enum Fill {
     Ack { ping: bool },
     /// All there is.
     Everything,
-    /// The same, and a PING if there is nothing that elicits an acknowledgement.
+    /// What may go before the handshake (RFC 9000, section 12.5): of that, only streams do.
+    Early,
+    /// The same as `Everything`, and a PING if there is nothing that elicits an acknowledgement.
     Probe,
     /// To find out whether the path carries a datagram of this size.
     MtuProbe,
@@ -91,6 +93,10 @@ impl Connection {
             Fill::PathProbe { frame, .. } => {
                 content.expand = true;
                 write_path_probe(frame, w, &mut sent);
+            }
+            Fill::Early => {
+                self.streams.write_control(w, &mut sent);
+                self.streams.write_data(w, &mut sent);
             }
             Fill::Close => self.write_close(id, w),
         }

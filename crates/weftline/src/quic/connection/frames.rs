@@ -50,7 +50,7 @@ impl Connection {
         while !reader.is_empty() {
             let frame = Frame::parse(&mut reader).map_err(bad_frame)?;
             let frame_type = frame.frame_type();
-            if !frame.is_allowed_in(packet.id.packet_type()) {
+            if !frame.is_allowed_in(packet.packet_type) {
                 let fault = violation("a frame in a packet of the wrong type");
                 return Err(blame(fault, frame_type));
             }

@@ -155,6 +155,9 @@ impl Connection {
                 };
                 self.session.read(id.level(), &data).map_err(tls)?;
                 self.advance_handshake(now)?;
+                if id == SpaceId::Data {
+                    self.take_tickets();
+                }
             }
         }
         Ok(())
@@ -188,6 +191,7 @@ impl Connection {
             }
         }
         self.read_peer_params()?;
+        self.decide_early_data()?;
         if self.phase == Phase::Handshaking
             && !self.session.is_handshaking()
             && self.space(SpaceId::Data).keys.are_installed()
@@ -263,7 +267,10 @@ impl Connection {
         self.stats.handshake_time = self.stats.began.map(|began| now.saturating_since(began));
         self.handshake.read_level = Level::OneRtt;
         self.timers.clear(TimerId::Handshake);
-        self.apply_peer_params(&params)?;
+        self.end_early_data(now, &params)?;
+        if !self.early.is_taking() {
+            self.apply_peer_params(&params)?;
+        }
         self.issue_cids();
         self.has_new_keys = true;
         self.changes.push_back(Change::Connected);
@@ -276,23 +283,14 @@ impl Connection {
         Ok(())
     }
 
-    fn apply_peer_params(&mut self, params: &TransportParameters) -> Result<(), Fault> {
-        self.streams.on_peer_params(&StreamParams {
-            max_data: params.initial_max_data,
-            bidi_local: params.initial_max_stream_data_bidi_local,
-            bidi_remote: params.initial_max_stream_data_bidi_remote,
-            uni: params.initial_max_stream_data_uni,
-            streams_bidi: params.initial_max_streams_bidi,
-            streams_uni: params.initial_max_streams_uni,
-        });
+    pub(super) fn apply_peer_params(&mut self, params: &TransportParameters) -> Result<(), Fault> {
+        self.streams.on_peer_params(&stream_params(params));
         let max_ack_delay = Duration::from_millis(params.max_ack_delay_ms.into());
         self.ack_wishes
             .on_peer_params(params.min_ack_delay_us, max_ack_delay);
         self.update_peer_ack_delay();
         let largest = u16::try_from(params.max_udp_payload_size).unwrap_or(u16::MAX);
-        if self.paths.limit_mtu(largest) {
-            self.on_mtu_change();
-        }
+        self.limit_datagram_size(largest);
         self.local_cids
             .set_peer_limit(params.active_connection_id_limit);
         if let Some(token) = params.stateless_reset_token {
@@ -304,6 +302,13 @@ impl Connection {
             self.on_new_cid(1, 0, address.cid, address.reset_token)?;
         }
         Ok(())
+    }
+
+    /// The peer takes no larger datagrams.
+    pub(super) fn limit_datagram_size(&mut self, largest: u16) {
+        if self.paths.limit_mtu(largest) {
+            self.on_mtu_change();
+        }
     }
 
     /// The handshake is confirmed (RFC 9001, section 4.1.2).
@@ -374,6 +379,7 @@ impl Connection {
         self.handshake.retry_cid = Some(retry.source);
         self.handshake.token = retry.token.to_vec();
         self.remote_cids.set_handshake(retry.source);
+        self.resend_early_data(now);
         self.recovery.on_retry(now);
         let space = self.space_mut(SpaceId::Initial);
         space.keys = SpaceKeys::Level(keys);
@@ -386,6 +392,18 @@ impl Connection {
         self.phase == Phase::Handshaking
             && self.handshake.peer_cid.is_none()
             && self.handshake.retry_cid.is_none()
+    }
+}
+
+/// What parameters say of streams.
+pub(super) const fn stream_params(params: &TransportParameters) -> StreamParams {
+    StreamParams {
+        max_data: params.initial_max_data,
+        bidi_local: params.initial_max_stream_data_bidi_local,
+        bidi_remote: params.initial_max_stream_data_bidi_remote,
+        uni: params.initial_max_stream_data_uni,
+        streams_bidi: params.initial_max_streams_bidi,
+        streams_uni: params.initial_max_streams_uni,
     }
 }
 

@@ -16,6 +16,7 @@ mod blocked;
 mod close;
 mod commands;
 mod content;
+mod early;
 mod figures;
 mod frames;
 mod handshake;
@@ -29,10 +30,12 @@ mod timers;
 mod transmit;
 mod version;
 
-pub(crate) use self::phase::Phase;
+pub use self::early::EarlyData;
 use self::{
-    close::Close, handshake::Handshake, receive::Held, timers::Timers, version::Negotiation,
+    close::Close, early::Early, handshake::Handshake, receive::Held, timers::Timers,
+    version::Negotiation,
 };
+pub(crate) use self::{early::Remembered, phase::Phase};
 use super::{
     StreamChange,
     ack_frequency::AckWishes,
@@ -48,7 +51,8 @@ use super::{
 use crate::{
     config::{Limits, TransportConfig},
     crypto::{
-        ClientProvider, Provider, ServerProvider, Session, TlsError, Version, token::TokenIssuer,
+        ClientProvider, Provider, ServerProvider, Session, Ticket, TlsError, Version,
+        token::TokenIssuer,
     },
     entropy::Entropy,
     event::{CloseReason, PathChange},
@@ -77,6 +81,9 @@ pub(crate) struct Connection {
     random: Random,
     session: Box<dyn Session>,
     handshake: Handshake,
+    early: Early,
+    /// Sessions of the server's to resume later.
+    tickets: VecDeque<Ticket>,
     spaces: [Space; 3],
     recovery: Recovery,
     streams: Streams,
@@ -117,6 +124,10 @@ pub(crate) enum Change {
     Connected,
     /// The handshake is confirmed (RFC 9001, section 4.1.2).
     Confirmed,
+    /// Server: early data is taken, and may be answered. Before `Connected`.
+    EarlyData,
+    /// Client: the server rejected early data. No stream is left; `Connected` follows.
+    EarlyDataRejected,
     /// Something happened to a stream.
     Stream(StreamChange),
     /// A DATAGRAM frame arrived.
@@ -234,6 +245,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) local: Option<IpAddr>,
     /// From which our stateless reset tokens follow.
     pub(crate) reset_key: [u8; 32],
+    /// Server: what early data relies on above QUIC.
+    pub(crate) terms: &'a [u8],
     /// A client's token from an earlier connection; empty for none.
     pub(crate) token: Vec<u8>,
     /// A server's, to give its client such a token.
@@ -276,11 +289,14 @@ impl Connection {
         setup: Setup<'_>,
         crypto: &Arc<dyn ClientProvider>,
         server_name: &str,
+        resume: Option<Remembered>,
     ) -> Result<Self, TlsError> {
         let provider = crypto.provider();
         let mut random = Random::new(provider.clone(), setup.entropy);
         let (local_cid, original) = (random.cid(), random.cid());
-        let version = version::best(&setup.transport.versions);
+        let best = version::best(&setup.transport.versions);
+        // A session is for the version that it began in (RFC 9369, section 5).
+        let version = resume.as_ref().map_or(best, |session| session.version);
         let streams = Streams::new(Side::Client, setup.limits);
         let params = handshake::local_params(
             setup.transport,
@@ -291,8 +307,10 @@ impl Connection {
             None,
             &mut random,
         );
+        let (ticket, remembered) = resume.map(Remembered::split).unzip();
+        let alpn = setup.alpn;
         let told = setup.probe.map(|_| params.clone());
-        let session = crypto.start(version, server_name, setup.alpn, params)?;
+        let session = crypto.start(version, server_name, alpn, params, ticket)?;
         let negotiation = Negotiation::of_client(version, &setup, crypto, server_name);
         let mut handshake = Handshake::new(local_cid, original, None, negotiation);
         if setup.token.len() <= new_token::MAX_TOKEN {
@@ -309,6 +327,7 @@ impl Connection {
             streams,
         );
         connection.start_probe(&setup, original, told.as_deref());
+        connection.begin_early_data(alpn, remembered);
         if let Err(fault) = connection.advance_handshake(Instant::ZERO) {
             connection.fail(fault);
         }
@@ -342,13 +361,14 @@ impl Connection {
             Some(server),
             &mut random,
         );
+        let terms = early::terms(setup.transport, setup.limits, &streams, setup.terms);
         let told = setup.probe.map(|_| params.clone());
-        let session = crypto.start(first.version, setup.alpn, params)?;
+        let session = crypto.start(first.version, setup.alpn, params, &terms)?;
         let handshake = Handshake::new(
             local_cid,
             first.retry.unwrap_or(first.original),
             Some(first.source),
-            Negotiation::of_server(first.version, &setup, crypto, server),
+            Negotiation::of_server(first.version, &setup, crypto, server, &terms),
         );
         let mut connection = Self::new(
             Side::Server,
@@ -452,6 +472,8 @@ impl Connection {
             outcome: Outcome::default(),
             crypto_out: Vec::new(),
             handshake,
+            early: Early::default(),
+            tickets: VecDeque::new(),
             config,
             limits,
         }

@@ -177,10 +177,14 @@ impl Connection {
     #[inline]
     pub(super) fn tell_sent(&mut self, draft: &Draft, packet: &[u8], dispatch: Dispatch) {
         let (remote, destination) = (self.paths.route().remote, self.remote_cids.current());
+        let packet_type = match self.drafts_early(draft.id) {
+            true => PacketType::ZeroRtt,
+            false => draft.id.packet_type(),
+        };
         self.observer.tell(|| {
             let payload = draft.layout.payload_at..draft.end - draft.start;
             ProbeEvent::PacketSent(Packet {
-                packet_type: draft.id.packet_type(),
+                packet_type,
                 number: draft.number,
                 len: packet.len(),
                 destination,

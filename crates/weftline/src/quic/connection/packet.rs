@@ -158,6 +158,7 @@ impl Connection {
                 token: &self.handshake.token,
             },
             SpaceId::Handshake => LongKind::Handshake,
+            SpaceId::Data if self.drafts_early(id) => LongKind::ZeroRtt,
             SpaceId::Data => {
                 let is_open = self.phase.is_open();
                 let key_phase = match self.space_mut(id).keys.phases_mut() {
@@ -174,9 +175,13 @@ impl Connection {
                 return Ok(header.encode(w));
             }
         };
+        let version = match kind {
+            LongKind::ZeroRtt => self.handshake.negotiation.original(),
+            LongKind::Initial { .. } | LongKind::Handshake => self.version,
+        };
         let header = LongHeader {
             kind,
-            version: self.version.0,
+            version: version.0,
             destination,
             source: self.handshake.local_cid,
             number,
@@ -256,10 +261,18 @@ impl Connection {
         match keys {
             SpaceKeys::Level(keys) => keys.local.packet.seal(draft.number, header, payload)?,
             SpaceKeys::Phases(phases) => phases.seal(draft.number, header, payload)?,
+            SpaceKeys::Awaited if draft.id == SpaceId::Data => {
+                self.early.sealing_keys().ok_or(CryptoError)?.packet.seal(
+                    draft.number,
+                    header,
+                    payload,
+                )?;
+            }
             SpaceKeys::Awaited | SpaceKeys::Discarded => return Err(CryptoError),
         }
-        let sample = layout.sample(packet).ok_or(CryptoError)?;
-        let mask = keys.local_header().ok_or(CryptoError)?.mask(sample);
+        let early = self.early.sealing_keys().map(|keys| &*keys.header);
+        let protection = keys.local_header().or(early).ok_or(CryptoError)?;
+        let mask = protection.mask(layout.sample(packet).ok_or(CryptoError)?);
         layout.protect(packet, mask);
         Ok(())
     }

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 #[cfg(doc)]
 use super::Route;
-use super::{Connection, phase::Phase};
+use super::{Connection, early::Verdict, phase::Phase};
 use crate::{
     crypto::{
-        Version,
+        HeaderKey, Version,
         phase::{OpenError, Slot},
     },
     error::{Fault, TransportCode},
@@ -47,6 +47,7 @@ pub(super) struct Arrival {
 #[derive(Copy, Clone, Debug)]
 pub(super) struct OpenedPacket {
     pub(super) id: SpaceId,
+    pub(super) packet_type: PacketType,
     pub(super) number: u64,
     pub(super) destination: Cid,
     /// Which 1-RTT keys it took.
@@ -151,7 +152,20 @@ impl Connection {
             );
             return false;
         };
+        let is_early = header.packet_type == PacketType::ZeroRtt;
         match self.space(id).keys {
+            _ if is_early => match self.judge_early_packet() {
+                Verdict::Open => {}
+                Verdict::Hold => {
+                    self.hold(arrival, header, packet);
+                    return false;
+                }
+                Verdict::Drop => {
+                    let trigger = DropTrigger::KeyUnavailable;
+                    self.drop_packet(Some(header.packet_type), packet.len(), trigger);
+                    return false;
+                }
+            },
             SpaceKeys::Awaited => {
                 self.hold(arrival, header, packet);
                 return false;
@@ -165,7 +179,10 @@ impl Connection {
             SpaceKeys::Level(_) | SpaceKeys::Phases(_) | SpaceKeys::Discarded => {}
         }
         self.prepare_version(header, packet);
-        let opened = self.open_packet(now, id, header, packet);
+        let opened = match is_early {
+            true => self.open_early_packet(header, packet),
+            false => self.open_packet(now, id, header, packet),
+        };
         self.restore_version(header);
         match opened {
             Ok(Some((opened, payload))) => {
@@ -197,12 +214,15 @@ impl Connection {
             PacketType::Initial => SpaceId::Initial,
             PacketType::Handshake => SpaceId::Handshake,
             PacketType::OneRtt => SpaceId::Data,
-            // No server of ours invites early data.
+            PacketType::ZeroRtt if self.side == Side::Server => SpaceId::Data,
             PacketType::ZeroRtt => return None,
         };
         let handshake = &self.handshake;
         let is_original = self.side == Side::Server
-            && id == SpaceId::Initial
+            && matches!(
+                header.packet_type,
+                PacketType::Initial | PacketType::ZeroRtt
+            )
             && header.destination == handshake.original_cid;
         if !is_original && !self.local_cids.contains(&header.destination) {
             return None;
@@ -270,7 +290,8 @@ impl Connection {
         let recovery = &self.recovery;
         let discard_at = || three_ptos_from(now, recovery);
         let space = &mut self.spaces[id as usize];
-        let Some(plain) = remove_header_protection(&space.keys, header, packet) else {
+        let protection = space.keys.remote_header();
+        let Some(plain) = remove_header_protection(protection, header, packet) else {
             return Ok(None);
         };
         let number = plain.number.expand(space.acks.largest());
@@ -303,6 +324,7 @@ impl Connection {
         }
         let opened = OpenedPacket {
             id,
+            packet_type: header.packet_type,
             number,
             destination: header.destination,
             keys,
@@ -346,13 +368,16 @@ impl Connection {
             self.paths.set_validated();
             self.discard(now, SpaceId::Initial);
         }
-        if id == SpaceId::Data && is_newest && self.side == Side::Server {
+        if packet.packet_type == PacketType::OneRtt {
+            self.start_early_discard(now);
+        }
+        if packet.packet_type == PacketType::OneRtt && is_newest && self.side == Side::Server {
             self.follow_peer(now, arrival, packet, seen.is_probing)?;
         }
         self.drive_handshake(now)
     }
 
-    fn on_failed_open(&mut self) -> Result<(), Fault> {
+    pub(super) fn on_failed_open(&mut self) -> Result<(), Fault> {
         match self.space_mut(SpaceId::Data).keys.phases_mut() {
             Some(phases) => phases.on_failed_open(),
             None => Ok(()),
@@ -372,12 +397,12 @@ pub(super) fn three_ptos_from(now: Instant, recovery: &Recovery) -> Instant {
     now + recovery.pto(SpaceId::Data).saturating_mul(3)
 }
 
-fn remove_header_protection(
-    keys: &SpaceKeys,
+pub(super) fn remove_header_protection(
+    key: Option<&dyn HeaderKey>,
     header: &ProtectedHeader,
     packet: &mut [u8],
 ) -> Option<PlainHeader> {
-    let mask = keys.remote_header()?.mask(header.sample(packet)?);
+    let mask = key?.mask(header.sample(packet)?);
     header.unprotect(packet, mask)
 }
 

@@ -18,6 +18,8 @@ pub(super) enum TimerId {
     KeepAlive,
     /// The pacer lets more go.
     Pacing,
+    /// Late 0-RTT packets are not waited for any more (RFC 9001, section 4.9.3).
+    EarlyKeys,
     /// The closing or draining period is over (RFC 9000, section 10.2).
     Close,
 }
@@ -104,6 +106,9 @@ impl Connection {
         }
         if self.timers.take_expired(TimerId::KeepAlive, now) {
             self.space_mut(SpaceId::Data).ping = true;
+        }
+        if self.timers.take_expired(TimerId::EarlyKeys, now) {
+            self.discard_early_keys();
         }
         self.timers.take_expired(TimerId::Pacing, now);
         self.on_recovery_timeout(now);

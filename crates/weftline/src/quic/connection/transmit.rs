@@ -100,10 +100,13 @@ impl Connection {
         let Some(datagram) = out.get_mut(..max) else {
             return Ok(0);
         };
-        let may_send = self.may_send(now);
+        let contents =
+            SpaceId::ALL.map(|id| self.space(id).keys.are_installed() && self.has_content(id));
+        let has_content = contents.contains(&true) || self.has_early_content();
+        let may_send = self.may_send(now, has_content);
         let mut drafts = Drafts::default();
-        for id in SpaceId::ALL {
-            if let Some(fill) = self.choose_fill(now, id, may_send) {
+        for (id, has_content) in SpaceId::ALL.into_iter().zip(contents) {
+            if let Some(fill) = self.choose_fill(now, id, may_send, has_content) {
                 // Each of several probes carries the handshake on by itself, and a client's first
                 // packet to arrive has its ClientHello (RFC 9000, section 17.2.2).
                 if fill == Fill::Probe && id != SpaceId::Data && !self.has_content(id) {
@@ -135,15 +138,23 @@ impl Connection {
     }
 
     /// What a packet of `id` would be for now; `None` for no packet.
-    fn choose_fill(&self, now: Instant, id: SpaceId, may_send: bool) -> Option<Fill> {
+    fn choose_fill(
+        &self,
+        now: Instant,
+        id: SpaceId,
+        may_send: bool,
+        has_content: bool,
+    ) -> Option<Fill> {
         let space = self.space(id);
         if !space.keys.are_installed() {
-            return None;
+            let may_send = may_send && !self.recovery.is_full(id);
+            let is_early = self.drafts_early(id) && may_send && self.has_early_content();
+            return is_early.then_some(Fill::Early);
         }
         if self.recovery.probes_pending(id) > 0 {
             return Some(Fill::Probe);
         }
-        if may_send && !self.recovery.is_full(id) && self.has_content(id) {
+        if may_send && has_content && !self.recovery.is_full(id) {
             return Some(Fill::Everything);
         }
         if space.acks.should_ack_now(now) {
@@ -154,10 +165,7 @@ impl Connection {
     }
 
     /// Whether window and pacer let a datagram go.
-    fn may_send(&mut self, now: Instant) -> bool {
-        let has_content = SpaceId::ALL
-            .into_iter()
-            .any(|id| self.space(id).keys.are_installed() && self.has_content(id));
+    fn may_send(&mut self, now: Instant, has_content: bool) -> bool {
         let size = self.paths.datagram_size();
         if self.recovery.send_budget() < u64::from(size) {
             self.stats.blocked_by_congestion += u64::from(has_content);
@@ -280,7 +288,8 @@ impl Connection {
         Self::pad(&mut drafts, datagram, MIN_DATAGRAM);
         let path = match probe.place {
             Place::Active => Some(self.paths.id()),
-            Place::Other => self.paths.other_id(),
+            // Where the peer was before its port changed is not where the window counts.
+            Place::Other => self.paths.other_id().filter(|id| *id != self.paths.id()),
             Place::Elsewhere => None,
         };
         let path = path.unwrap_or_else(|| self.paths.unused_id());

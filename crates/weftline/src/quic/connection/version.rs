@@ -46,6 +46,8 @@ struct Choice {
     crypto: Arc<dyn ServerProvider>,
     alpn: Vec<Vec<u8>>,
     params: ServerParams,
+    /// What early data relies on.
+    terms: Vec<u8>,
     /// The client's hello, so far.
     hello: Vec<u8>,
 }
@@ -86,12 +88,14 @@ impl Negotiation {
         setup: &Setup<'_>,
         crypto: &Arc<dyn ServerProvider>,
         params: ServerParams,
+        terms: &[u8],
     ) -> Self {
         let choice = || {
             Box::new(Choice {
                 crypto: crypto.clone(),
                 alpn: setup.alpn.iter().map(|name| name.to_vec()).collect(),
                 params,
+                terms: terms.to_vec(),
                 hello: Vec::new(),
             })
         };
@@ -120,6 +124,11 @@ impl Negotiation {
     /// No Initial packet will be read any more.
     pub(super) fn on_initial_discarded(&mut self) {
         self.before = None;
+    }
+
+    /// The version of a client's early data, whatever the server chose (RFC 9369, section 4).
+    pub(super) const fn original(&self) -> Version {
+        self.original
     }
 
     /// The server has answered: the version stays.
@@ -198,9 +207,10 @@ impl Connection {
         let alpn: Vec<&[u8]> = with.alpn.iter().map(Vec::as_slice).collect();
         self.session = with
             .crypto
-            .start(version, &with.server_name, &alpn, params)
+            .start(version, &with.server_name, &alpn, params, None)
             .map_err(tls)?;
         self.version = version;
+        self.abandon_early_data(now);
         let handshake = &mut self.handshake;
         handshake.negotiation.original = version;
         handshake.negotiation.has_reacted = true;
@@ -318,7 +328,7 @@ impl Connection {
             &mut self.random,
         );
         let alpn: Vec<&[u8]> = choice.alpn.iter().map(Vec::as_slice).collect();
-        let session = choice.crypto.start(version, &alpn, params);
+        let session = choice.crypto.start(version, &alpn, params, &choice.terms);
         self.session = session.map_err(tls)?;
         // What the client sent before it knows is in the other version.
         self.handshake.negotiation.before = self.go_over_to(version);

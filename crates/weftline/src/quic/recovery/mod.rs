@@ -288,9 +288,10 @@ impl Recovery {
         self.space(space).silent_run >= SILENT_RUN_MAX
     }
 
-    /// Whether packets on the active path may be marked ECT(0).
+    /// Whether packets on the active path may be marked ECT(0). Probes are not: should the path
+    /// swallow what is marked, they come through.
     pub(crate) const fn may_mark_ect(&self) -> bool {
-        self.paths.active.may_mark_ect()
+        self.pto_count == 0 && self.paths.active.may_mark_ect()
     }
 
     // --- Paths ---
@@ -388,6 +389,13 @@ impl Recovery {
         };
         self.pto_count = 0;
         self.last_progress = self.last_progress.max(now);
+    }
+
+    /// As [`Self::discard_space`], but all that awaited acknowledgement is to be sent again.
+    pub(crate) fn take_back(&mut self, now: Instant, space: SpaceId, outcome: &mut Outcome) {
+        let frames = self.space(space).sent.oldest_frames(usize::MAX);
+        outcome.lost.extend(frames);
+        self.discard_space(now, space);
     }
 
     /// A Retry packet came: everything starts over, packet numbers go on (RFC 9002, section 6.3).

@@ -112,6 +112,7 @@ impl Recovery {
 
     fn on_pto(&mut self, now: Instant) {
         self.pto_count = self.pto_count.saturating_add(1);
+        self.paths.active.ecn.on_silence();
         self.last_pto = self.last_pto.max(now);
     }
 

@@ -136,6 +136,18 @@ impl Streams {
         }
     }
 
+    /// As before the first stream, for a connection on which nothing has happened. Who waits for
+    /// streams to open still does.
+    pub(crate) fn begin_again(&self, limits: &Limits) -> Self {
+        let mut streams = Self::new(self.side, limits);
+        streams.urgent_reserve = self.urgent_reserve;
+        streams.shared.clock = self.shared.clock;
+        for dir in [Dir::Bi, Dir::Uni] {
+            streams.opened.get_mut(dir).wanted = self.opened.get(dir).wanted;
+        }
+        streams
+    }
+
     /// The limits to advertise.
     pub(crate) fn local_params(&self) -> StreamParams {
         let window = self.shared.limits.window;
@@ -194,6 +206,11 @@ impl Streams {
         let stream = Stream::new(id, Some(Send::new(max_data)), recv);
         self.table.insert(stream);
         Some(id)
+    }
+
+    /// How many streams of this direction were opened here.
+    pub(crate) fn opened(&self, dir: Dir) -> u64 {
+        self.opened.get(dir).count
     }
 
     /// Buffers a copy of as much of `data` as there is room for; gives how much.

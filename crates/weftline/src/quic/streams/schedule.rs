@@ -92,15 +92,15 @@ impl Schedule {
 
     /// Puts `slot` at the end of its equals, or takes it out. One that is in place keeps its turn;
     /// before its rank changes it must be taken out.
+    #[inline]
     pub(crate) fn set(&mut self, slot: u32, placed: &mut bool, wanted: bool, rank: Rank) {
-        if *placed == wanted {
-            return;
+        if *placed != wanted {
+            *placed = wanted;
+            match wanted {
+                true => self.push(slot, rank),
+                false => self.remove(slot, rank),
+            }
         }
-        match wanted {
-            true => self.push(slot, rank),
-            false => self.remove(slot, rank),
-        }
-        *placed = wanted;
     }
 
     /// `slot`, which has this rank, had its turn.

@@ -163,7 +163,7 @@ pub(super) struct Opened {
     pub(super) count: u64,
     limit: u64,
     /// Whether one more was wanted than allowed.
-    wanted: bool,
+    pub(super) wanted: bool,
     told: BlockedNotice,
 }
 

@@ -139,7 +139,7 @@ const RULES: [u8; 0x1f] = [
     Z | O,             // STREAMS_BLOCKED bidirectional
     Z | O,             // STREAMS_BLOCKED unidirectional
     Z | O | P,         // NEW_CONNECTION_ID
-    Z | O,             // RETIRE_CONNECTION_ID
+    O,                 // RETIRE_CONNECTION_ID: the table has a 0 here, the words below it none
     Z | O | P,         // PATH_CHALLENGE
     O | P,             // PATH_RESPONSE
     I | H | Z | O | N, // CONNECTION_CLOSE by QUIC
@@ -168,7 +168,8 @@ mod tests {
         (0x15, 0x15, "__01", ""),
         (0x16, 0x17, "__01", ""),
         (0x18, 0x18, "__01", "P"),
-        (0x19, 0x19, "__01", ""),
+        // "It is not possible" in 0-RTT, says section 12.5 against its table.
+        (0x19, 0x19, "___1", ""),
         (0x1a, 0x1a, "__01", "P"),
         (0x1b, 0x1b, "___1", "P"),
         (0x1c, 0x1c, "IH01", "N"),

@@ -73,6 +73,7 @@ fn header(conn: &Connection, id: SpaceId, number: u64, w: &mut Writer<'_>) -> He
     let kind = match id {
         SpaceId::Initial => LongKind::Initial { token: &[] },
         SpaceId::Handshake => LongKind::Handshake,
+        SpaceId::Data if conn.drafts_early(id) => LongKind::ZeroRtt,
         SpaceId::Data => {
             let header = ShortHeader {
                 destination,

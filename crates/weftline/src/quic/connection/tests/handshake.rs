@@ -95,6 +95,7 @@ fn a_retry_is_followed() {
         remote: CLIENT,
         local: None,
         reset_key: [9; 32],
+        terms: &[],
         token: Vec::new(),
         issuer: None,
         entropy: &mut entropy,
@@ -246,14 +247,14 @@ fn handshake_with(edit: impl FnOnce(&mut TransportParameters), side: Side) -> Pa
         use crate::crypto::ServerProvider;
         conn.session = options
             .server_crypto
-            .start(Version::V1, ALPN, params)
+            .start(Version::V1, ALPN, params, &[])
             .unwrap();
         pair
     } else {
         use crate::crypto::ClientProvider;
         conn.session = options
             .client_crypto
-            .start(Version::V1, "example.org", ALPN, params)
+            .start(Version::V1, "example.org", ALPN, params, None)
             .unwrap();
         // A new hello on a new level; the first one never arrives.
         conn.space_mut(SpaceId::Initial).crypto =
@@ -349,7 +350,7 @@ fn no_common_protocol() {
     let mut pair = Pair::new(&Options::default());
     use crate::crypto::ServerProvider;
     let server = NullServer::insecure();
-    pair.server.conn.session = server.start(Version::V1, &[b"other"], vec![]).unwrap();
+    pair.server.conn.session = server.start(Version::V1, &[b"other"], vec![], &[]).unwrap();
     pair.run();
     let reason = pair.client.closed().unwrap();
     assert_eq!(

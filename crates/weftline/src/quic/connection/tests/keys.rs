@@ -52,6 +52,28 @@ fn either_side_updates_and_the_other_follows() {
 }
 
 #[test]
+fn an_update_on_demand_needs_no_data() {
+    let mut pair = Pair::new(&Options::default());
+    assert!(!pair.client.conn.update_keys(), "the handshake goes on");
+    pair.run();
+    talk(&mut pair, Side::Client);
+    for (n, side) in [(1, Side::Client), (2, Side::Server)] {
+        assert!(pair.end(side).conn.update_keys());
+        assert!(!pair.end(side).conn.update_keys(), "not two at once");
+        pair.run();
+        for side in [Side::Client, Side::Server] {
+            assert_eq!(generation(&mut pair, side), n);
+        }
+        talk(&mut pair, side.peer());
+        pair.run();
+    }
+    pair.client
+        .conn
+        .close(crate::event::ErrorSpace::Application, 0, "");
+    assert!(!pair.client.conn.update_keys());
+}
+
+#[test]
 fn not_before_the_handshake_is_confirmed() {
     let mut pair = Pair::new(&Options::default());
     pair.run_until(|pair| pair.client.conn.is_established());

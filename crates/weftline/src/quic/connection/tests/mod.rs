@@ -1,5 +1,6 @@
 mod blocked;
 mod craft;
+mod early;
 mod echo;
 mod faults;
 mod handshake;

@@ -12,7 +12,7 @@ use core::{
     time::Duration,
 };
 
-use super::super::{Change, Connection, FirstInitial, Setup};
+use super::super::{Change, Connection, FirstInitial, Remembered, Setup};
 use crate::{
     Instant,
     config::{Limits, TransportConfig},
@@ -116,6 +116,10 @@ pub(super) const fn address(host: u8, port: u16) -> SocketAddr {
 }
 
 pub(super) fn client(options: &Options) -> Connection {
+    client_resuming(options, None)
+}
+
+pub(super) fn client_resuming(options: &Options, session: Option<Remembered>) -> Connection {
     let mut entropy = SeededEntropy::new(options.seed);
     let setup = Setup {
         transport: &options.client,
@@ -124,6 +128,7 @@ pub(super) fn client(options: &Options) -> Connection {
         remote: SERVER,
         local: None,
         reset_key: RESET_KEY,
+        terms: &[],
         token: Vec::new(),
         issuer: None,
         entropy: &mut entropy,
@@ -131,7 +136,7 @@ pub(super) fn client(options: &Options) -> Connection {
         probe: options.probe.as_deref(),
     };
     let crypto: Arc<dyn ClientProvider> = Arc::new(options.client_crypto);
-    Connection::new_client(setup, &crypto, "example.org").unwrap()
+    Connection::new_client(setup, &crypto, "example.org", session).unwrap()
 }
 
 pub(super) fn server(options: &Options, first: &FirstInitial) -> Connection {
@@ -143,6 +148,7 @@ pub(super) fn server(options: &Options, first: &FirstInitial) -> Connection {
         remote: CLIENT,
         local: None,
         reset_key: RESET_KEY,
+        terms: &[],
         token: Vec::new(),
         issuer: None,
         entropy: &mut entropy,
@@ -271,8 +277,13 @@ impl End {
 impl Pair {
     /// Both ends; the server has the client's first Initial in its inbox.
     pub(super) fn new(options: &Options) -> Self {
+        Self::begun_by(options, client(options))
+    }
+
+    /// The same, with a client that has sent nothing yet.
+    pub(super) fn begun_by(options: &Options, client: Connection) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let mut client = End::new(client(options), CLIENT);
+        let mut client = End::new(client, CLIENT);
         let first = client.transmit(now);
         let server = server(options, &first_initial(&first[0].1));
         let server = End::new(server, SERVER);

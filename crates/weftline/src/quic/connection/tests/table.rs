@@ -2,8 +2,13 @@
 //! code it names (table 3, sections 12.4 and 12.5), and the rest is not.
 
 use alloc::{format, vec::Vec};
+use core::time::Duration;
 
-use super::pair::{Options, Pair};
+use super::{
+    craft::packet,
+    early,
+    pair::{Options, Pair},
+};
 use crate::{
     error::TransportCode,
     event::ClosedBy,
@@ -11,36 +16,37 @@ use crate::{
     wire::{Dir, Side, StreamId, Writer},
 };
 
-/// Table 3 as the RFC prints it, with RESET_STREAM_AT, DATAGRAM and those of ACK frequency: frame types, the packets that
-/// may have them, and the side that may receive them, if it is one only.
+/// Table 3 as the RFC prints it, with RESET_STREAM_AT, DATAGRAM and those of ACK frequency: frame
+/// types, the packets that may have them, and the side that may receive them, if it is one only.
+/// Section 12.5 takes RETIRE_CONNECTION_ID out of 0-RTT packets.
 const TABLE: [(u64, u64, &str, Option<Side>); 33] = [
-    (0x00, 0x01, "IH1", None),
+    (0x00, 0x01, "IH10", None),
     (0x02, 0x03, "IH1", None),
-    (0x04, 0x04, "1", None),
-    (0x05, 0x05, "1", None),
+    (0x04, 0x04, "10", None),
+    (0x05, 0x05, "10", None),
     (0x06, 0x06, "IH1", None),
     (0x07, 0x07, "1", Some(Side::Client)),
-    (0x08, 0x0f, "1", None),
-    (0x10, 0x10, "1", None),
-    (0x11, 0x11, "1", None),
-    (0x12, 0x12, "1", None),
-    (0x13, 0x13, "1", None),
-    (0x14, 0x14, "1", None),
-    (0x15, 0x15, "1", None),
-    (0x16, 0x16, "1", None),
-    (0x17, 0x17, "1", None),
-    (0x18, 0x18, "1", None),
+    (0x08, 0x0f, "10", None),
+    (0x10, 0x10, "10", None),
+    (0x11, 0x11, "10", None),
+    (0x12, 0x12, "10", None),
+    (0x13, 0x13, "10", None),
+    (0x14, 0x14, "10", None),
+    (0x15, 0x15, "10", None),
+    (0x16, 0x16, "10", None),
+    (0x17, 0x17, "10", None),
+    (0x18, 0x18, "10", None),
     (0x19, 0x19, "1", None),
-    (0x1a, 0x1a, "1", None),
+    (0x1a, 0x1a, "10", None),
     (0x1b, 0x1b, "1", None),
-    (0x1c, 0x1c, "IH1", None),
-    (0x1d, 0x1d, "1", None),
+    (0x1c, 0x1c, "IH10", None),
+    (0x1d, 0x1d, "10", None),
     (0x1e, 0x1e, "1", Some(Side::Client)),
     (0x1f, 0x1f, "1", None),
     (0x20, 0x23, "", None),
-    (0x24, 0x24, "1", None),
+    (0x24, 0x24, "10", None),
     (0x25, 0x2f, "", None),
-    (0x30, 0x31, "1", None),
+    (0x30, 0x31, "10", None),
     (0x32, 0x3f, "", None),
     (0xae, 0xae, "", None),
     (0xaf, 0xaf, "1", None),
@@ -57,7 +63,7 @@ const PACKETS: [(SpaceId, char); 3] = [
 
 /// A frame of this type that is in order by itself, as `sender` would send it.
 fn frame(frame_type: u64, sender: Side) -> Vec<u8> {
-    let stream = StreamId::new(sender, Dir::Bi, 0).as_u64();
+    let stream = StreamId::new(sender, Dir::Bi, 4).as_u64();
     let fields: &[u64] = match frame_type {
         // Packet 0 of each space was sent, whatever was in it.
         0x02 => &[0, 0, 0, 0],
@@ -134,6 +140,36 @@ fn verdict(id: SpaceId, receiver: Side, payload: &[u8]) -> Option<u64> {
     pair.inject(receiver.peer(), id, &payload);
     let closed = pair.end(receiver).closed()?;
     (closed.by == ClosedBy::Fault).then_some(closed.code)
+}
+
+/// The same for a server and a 0-RTT packet.
+fn early_verdict(payload: &[u8]) -> Option<u64> {
+    let options = early::options();
+    let (client, _) = early::writing(&options, early::session(&options), b"x");
+    let mut pair = Pair::begun_by(&options, client);
+    let mut payload = payload.to_vec();
+    payload.resize(payload.len().max(4), 0);
+    let now = pair.now;
+    let forged = packet(&mut pair.client.conn, now, SpaceId::Data, &payload);
+    pair.carry(Side::Client, forged);
+    pair.run_for(Duration::from_millis(50));
+    let closed = pair.server.closed()?;
+    (closed.by == ClosedBy::Fault).then_some(closed.code)
+}
+
+#[test]
+fn frames_in_early_data() {
+    for (first, last, packets, _) in TABLE {
+        for frame_type in first..=last {
+            let expected = match packets {
+                "" => Some(TransportCode::FrameEncodingError as u64),
+                _ if packets.contains('0') => None,
+                _ => Some(TransportCode::ProtocolViolation as u64),
+            };
+            let payload = frame(frame_type, Side::Client);
+            assert_eq!(early_verdict(&payload), expected, "{frame_type:#x}");
+        }
+    }
 }
 
 #[test]

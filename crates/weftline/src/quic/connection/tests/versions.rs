@@ -191,7 +191,10 @@ fn server_that_tells(
         &mut random,
     );
     let alpn = super::pair::ALPN;
-    options.server_crypto.start(version, alpn, bytes).unwrap()
+    options
+        .server_crypto
+        .start(version, alpn, bytes, &[])
+        .unwrap()
 }
 
 /// The same, with what a server told that was honest, or silent.
@@ -230,7 +233,10 @@ fn honest_server(
         }
     };
     let alpn = super::pair::ALPN;
-    options.server_crypto.start(version, alpn, bytes).unwrap()
+    options
+        .server_crypto
+        .start(version, alpn, bytes, &[])
+        .unwrap()
 }
 
 #[test]
