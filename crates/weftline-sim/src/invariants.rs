@@ -57,7 +57,11 @@ impl Invariants {
     pub(crate) fn after_step(&mut self, endpoint: &Endpoint) -> Result<(), Violation> {
         for (id, stats) in endpoint.all_stats() {
             let before = self.before.insert(id, stats).unwrap_or_default();
-            let sent = stats.bytes_in_flight.saturating_sub(before.bytes_in_flight);
+            // Another path may have come into use, with more in flight than the one before.
+            let sent = stats
+                .bytes_in_flight
+                .saturating_sub(before.bytes_in_flight)
+                .min(stats.bytes_sent - before.bytes_sent);
             // Probes may go past the window, two datagrams a time-out (RFC 9002, section 7.5); and
             // a window that shrank may leave more in flight than it now allows.
             let probes = if stats.pto_count > 0 {
