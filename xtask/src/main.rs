@@ -67,7 +67,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "simulation",
-        what: "1,000 seeds of a lossy network",
+        what: "1,000 seeds of a lossy network, 10,000 handshakes, 10,000 cases of random operations",
         run: simulation,
     },
     Part {
@@ -125,9 +125,14 @@ fn rust() -> Outcome {
 
 fn simulation() -> Outcome {
     let mut command = cargo(&["test", "--release", "--package", "weftline-sim"]);
+    for suite in ["lossy", "extremes", "random_ops"] {
+        command.args(["--test", suite]);
+    }
     command
-        .args(["--test", "lossy", "--", "--nocapture"])
-        .env("SIM_SEEDS", "1000");
+        .args(["--", "--nocapture"])
+        .env("SIM_SEEDS", "1000")
+        .env("SIM_HANDSHAKES", "10000")
+        .env("OPS_CASES", "10000");
     passed(command)
 }
 
