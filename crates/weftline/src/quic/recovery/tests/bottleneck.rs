@@ -133,8 +133,10 @@ fn each_controller_fills_the_path() {
 
 #[test]
 fn hystart_leaves_before_the_queue_is_full() {
-    let mut path = Path::new(Congestion::Cubic, 50 * MBIT, 40, 8);
-    path.run_full(secs(2));
+    // Delay shows when some three BDPs are in flight; five rounds of conservative slow start make
+    // that ten.
+    let mut path = Path::new(Congestion::Cubic, 50 * MBIT, 40, 12);
+    path.run_full(secs(3));
     assert!(!path.recovery.active().in_slow_start());
     assert_eq!(path.recovery.lost_packets(), 0);
 }
