@@ -15,7 +15,7 @@ use std::{
 };
 
 const USAGE: &str = "\
-usage: cargo xtask test [rust|simulation|browser|aioquic]...
+usage: cargo xtask test [rust|simulation|browser|aioquic|interop]...
        cargo xtask interop [--case CASE]... [--peer PEER]... [--quick] [--jobs N] [--seed N]
 Without names every part, case and peer runs. --quick takes the peers that are built in a minute, and
 leaves docs/interop.md as it is.";
@@ -67,7 +67,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "simulation",
-        what: "1,000 seeds of a lossy network",
+        what: "1,000 seeds of a lossy network, 10,000 handshakes, 10,000 cases of random operations",
         run: simulation,
     },
     Part {
@@ -79,6 +79,11 @@ const PARTS: &[Part] = &[
         name: "aioquic",
         what: "aioquic in both roles",
         run: aioquic,
+    },
+    Part {
+        name: "interop",
+        what: "the cases of the QUIC interop runner over a simulated network",
+        run: interop::part,
     },
 ];
 
@@ -120,9 +125,14 @@ fn rust() -> Outcome {
 
 fn simulation() -> Outcome {
     let mut command = cargo(&["test", "--release", "--package", "weftline-sim"]);
+    for suite in ["lossy", "extremes", "random_ops"] {
+        command.args(["--test", suite]);
+    }
     command
-        .args(["--test", "lossy", "--", "--nocapture"])
-        .env("SIM_SEEDS", "1000");
+        .args(["--", "--nocapture"])
+        .env("SIM_SEEDS", "1000")
+        .env("SIM_HANDSHAKES", "10000")
+        .env("OPS_CASES", "10000");
     passed(command)
 }
 

@@ -18,7 +18,7 @@ use crate::{
     identity::Identity,
     keylog::FileLog,
     keys::quic_version,
-    provider::{RingProvider, crypto_provider},
+    provider::{CipherSuite, RingProvider, crypto_provider},
     session::RustlsSession,
     tickets::ClientTickets,
     trust::Trust,
@@ -41,6 +41,7 @@ pub struct ClientTlsBuilder {
     clock: Clock,
     key_log: bool,
     early_data: bool,
+    suites: Vec<CipherSuite>,
     key_log_file: Option<PathBuf>,
 }
 
@@ -53,6 +54,7 @@ impl ClientTls {
             clock: Clock::system(),
             key_log: false,
             early_data: false,
+            suites: CipherSuite::ALL.into(),
             key_log_file: None,
         }
     }
@@ -118,6 +120,14 @@ impl ClientTlsBuilder {
         self
     }
 
+    /// Offers only these cipher suites, the best first. The default is all. An empty list is an
+    /// error of `build`.
+    #[must_use]
+    pub fn cipher_suites(mut self, suites: impl Into<Vec<CipherSuite>>) -> Self {
+        self.suites = suites.into();
+        self
+    }
+
     /// Appends TLS secrets to the file that the environment variable `SSLKEYLOGFILE` names, if
     /// any, for packet analysers. Whoever reads that file reads the connections.
     #[must_use]
@@ -141,7 +151,7 @@ impl ClientTlsBuilder {
     /// A file cannot be read or used, there is nothing to trust, or the client certificate is not
     /// valid now.
     pub fn build(self) -> Result<ClientTls, TlsConfigError> {
-        let provider = crypto_provider();
+        let provider = crypto_provider(&self.suites);
         let verifier = self.trust.verifier(&provider)?;
         if let Some(identity) = &self.identity {
             identity.check_validity(&self.clock)?;

@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     error::{Source, TlsConfigError},
     hash,
-    provider::crypto_provider,
+    provider::{CipherSuite, crypto_provider},
     x509::Certificate,
 };
 
@@ -87,7 +87,7 @@ impl Identity {
         if chain.is_empty() {
             return Err(TlsConfigError::NoCertificate(chain_source));
         }
-        let key = crypto_provider()
+        let key = crypto_provider(&CipherSuite::ALL)
             .key_provider
             .load_private_key(key)
             .map_err(|error| TlsConfigError::Unusable {

@@ -36,7 +36,7 @@ pub use dev::DevCertificate;
 pub use entropy::OsEntropy;
 pub use error::{Source, TlsConfigError};
 pub use identity::Identity;
-pub use provider::RingProvider;
+pub use provider::{CipherSuite, RingProvider};
 pub use server::{ServerTls, ServerTlsBuilder};
 pub use tickets::{MemorySessions, ServerSessions, TicketKeys};
 

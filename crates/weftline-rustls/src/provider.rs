@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use ring::{aead, hkdf, hmac};
-use rustls::{crypto::CryptoProvider, quic};
+use rustls::{
+    SupportedCipherSuite,
+    crypto::{CryptoProvider, ring::cipher_suite},
+    quic,
+};
 use subtle::ConstantTimeEq;
 use weftline::{
     Side,
@@ -111,12 +115,40 @@ fn token_nonce() -> aead::Nonce {
 }
 
 /// What rustls does its cryptography with.
-pub(crate) fn crypto_provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+pub(crate) fn crypto_provider(suites: &[CipherSuite]) -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let suites = suites.iter().map(|suite| suite.of_ring());
+    provider.cipher_suites = suites.collect();
+    Arc::new(provider)
+}
+
+/// A cipher suite of TLS 1.3 (RFC 8446, appendix B.4).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CipherSuite {
+    /// TLS_AES_128_GCM_SHA256.
+    Aes128Gcm,
+    /// TLS_AES_256_GCM_SHA384.
+    Aes256Gcm,
+    /// TLS_CHACHA20_POLY1305_SHA256: the fastest where processors have no AES.
+    ChaCha20Poly1305,
+}
+
+impl CipherSuite {
+    /// All of them, in rustls' order.
+    pub const ALL: [Self; 3] = [Self::Aes256Gcm, Self::Aes128Gcm, Self::ChaCha20Poly1305];
+
+    const fn of_ring(self) -> SupportedCipherSuite {
+        match self {
+            Self::Aes128Gcm => cipher_suite::TLS13_AES_128_GCM_SHA256,
+            Self::Aes256Gcm => cipher_suite::TLS13_AES_256_GCM_SHA384,
+            Self::ChaCha20Poly1305 => cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        }
+    }
 }
 
 fn initial_suite() -> quic::Suite {
-    rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256
+    cipher_suite::TLS13_AES_128_GCM_SHA256
         .tls13()
         .and_then(rustls::Tls13CipherSuite::quic_suite)
         .expect("AES-128-GCM is a cipher of QUIC")
@@ -169,6 +201,14 @@ mod tests {
             assert!(open(key, nonce, sealed[..at].to_vec()).is_err());
         }
         assert!(RingProvider.seal_token(&key, &nonce, &mut [0; 15]).is_err());
+    }
+
+    #[test]
+    fn all_suites_are_those_of_rustls() {
+        let ours = crypto_provider(&CipherSuite::ALL).cipher_suites.clone();
+        let theirs = rustls::crypto::ring::default_provider().cipher_suites;
+        let theirs = theirs.into_iter().filter(|suite| suite.tls13().is_some());
+        assert_eq!(ours, theirs.collect::<Vec<_>>());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{
     identity::{self, Identity},
     keylog::FileLog,
     keys::quic_version,
-    provider::{RingProvider, crypto_provider},
+    provider::{CipherSuite, RingProvider, crypto_provider},
     session::RustlsSession,
     tickets::{
         ClientTrust, MemorySessions, Scope, ScopedKeys, ScopedSessions, ServerSessions, TicketKeys,
@@ -44,6 +44,7 @@ pub struct ServerTlsBuilder {
     client_ca: Option<ClientCa>,
     clock: Clock,
     key_log: bool,
+    suites: Vec<CipherSuite>,
     key_log_file: Option<PathBuf>,
     sessions: Option<Arc<dyn ServerSessions>>,
     ticket_keys: Option<TicketKeys>,
@@ -91,6 +92,7 @@ impl ServerTls {
             sessions: None,
             ticket_keys: None,
             early_data: false,
+            suites: CipherSuite::ALL.into(),
             key_log_file: None,
         }
     }
@@ -162,6 +164,14 @@ impl ServerTlsBuilder {
         self
     }
 
+    /// Takes only these cipher suites, the best first. The default is all. An empty list is an
+    /// error of `build`.
+    #[must_use]
+    pub fn cipher_suites(mut self, suites: impl Into<Vec<CipherSuite>>) -> Self {
+        self.suites = suites.into();
+        self
+    }
+
     /// Appends TLS secrets to the file that the environment variable `SSLKEYLOGFILE` names, if
     /// any, for packet analysers. Whoever reads that file reads the connections.
     #[must_use]
@@ -192,7 +202,7 @@ impl ServerTlsBuilder {
             (None, Some(sessions)) => Resumption::Stored(sessions),
             (None, None) => Resumption::Stored(Arc::new(MemorySessions::default())),
         };
-        let provider = crypto_provider();
+        let provider = crypto_provider(&self.suites);
         let roots = match self.client_ca {
             Some(ClientCa::File(path)) => Some(identity::roots_from_file(&path)?),
             Some(ClientCa::Pem(pem)) => Some(identity::roots(&pem, &Source::Bytes)?),

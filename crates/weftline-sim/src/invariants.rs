@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
-use weftline::{ConnId, Endpoint, wire::packet};
+use weftline::{ConnId, Endpoint, Stats, wire::packet};
 
 /// Watches one endpoint from outside.
 #[derive(Default)]
 pub(crate) struct Invariants {
     paths: BTreeMap<SocketAddr, Path>,
-    in_flight: BTreeMap<ConnId, u64>,
+    before: BTreeMap<ConnId, Stats>,
 }
 
 /// What went over the path to one address.
@@ -56,11 +56,10 @@ impl Invariants {
 
     pub(crate) fn after_step(&mut self, endpoint: &Endpoint) -> Result<(), Violation> {
         for (id, stats) in endpoint.all_stats() {
-            let before = self
-                .in_flight
-                .insert(id, stats.bytes_in_flight)
-                .unwrap_or(0);
-            let sent = stats.bytes_in_flight.saturating_sub(before);
+            let before = self.before.insert(id, stats).unwrap_or_default();
+            let sent = stats.bytes_in_flight.saturating_sub(before.bytes_in_flight);
+            // Another path came into use, with more in flight than the one before.
+            let is_other_path = sent > stats.bytes_sent - before.bytes_sent;
             // Probes may go past the window, two datagrams a time-out (RFC 9002, section 7.5); and
             // a window that shrank may leave more in flight than it now allows.
             let probes = if stats.pto_count > 0 {
@@ -68,9 +67,12 @@ impl Invariants {
             } else {
                 0
             };
-            if sent > probes && stats.bytes_in_flight > stats.congestion_window + probes {
+            if !is_other_path
+                && sent > probes
+                && stats.bytes_in_flight > stats.congestion_window + probes
+            {
                 return violation(format!(
-                    "{id:?} has {} bytes in flight, {sent} of them new, and a window of {}",
+                    "{id:?} has {} bytes in flight, {sent} of them new, and a window of {}\n{before:?}\n{stats:?}",
                     stats.bytes_in_flight, stats.congestion_window
                 ));
             }
@@ -82,15 +84,16 @@ impl Invariants {
     }
 }
 
-/// Whether a datagram starts with a Handshake or 1-RTT packet.
-fn proves_address(datagram: &[u8]) -> bool {
-    match packet::Packet::parse(datagram, CID_LEN) {
-        Ok(packet::Packet::Protected(header)) => matches!(
-            header.packet_type,
-            packet::PacketType::Handshake | packet::PacketType::OneRtt
-        ),
-        _ => false,
+/// Whether a datagram has a Handshake or 1-RTT packet.
+fn proves_address(mut datagram: &[u8]) -> bool {
+    while let Ok(packet::Packet::Protected(header)) = packet::Packet::parse(datagram, CID_LEN) {
+        match header.packet_type {
+            packet::PacketType::Handshake | packet::PacketType::OneRtt => return true,
+            packet::PacketType::Initial | packet::PacketType::ZeroRtt => {}
+        }
+        datagram = datagram.get(header.end..).unwrap_or_default();
     }
+    false
 }
 
 fn violation(what: String) -> Result<(), Violation> {

@@ -7,6 +7,7 @@ pub mod apps;
 pub mod fuzz;
 mod invariants;
 pub mod link;
+pub mod ops;
 pub mod world;
 
 pub use link::{Link, LinkConfig, LinkStats};

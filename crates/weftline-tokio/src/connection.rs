@@ -255,8 +255,8 @@ impl Connection {
         self.peek(|core| core.is_resumed()).unwrap_or(false)
     }
 
-    /// Waits until the handshake is complete, where [`Endpoint::connect_early`] or
-    /// [`Endpoint::accept`] did not.
+    /// Waits until the handshake is complete, where [`Endpoint::connect_early`](crate::Endpoint::connect_early) or
+    /// [`Endpoint::accept`](crate::Endpoint::accept) did not.
     ///
     /// # Errors
     /// When the connection is closed instead.

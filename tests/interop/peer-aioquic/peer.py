@@ -54,7 +54,7 @@ def configuration(case: str, *, is_client: bool) -> QuicConfiguration:
     config = QuicConfiguration(
         is_client=is_client,
         alpn_protocols=["h3" if case == "http3" else "hq-interop"],
-        idle_timeout=30,
+        idle_timeout=120,
         server_name=SERVER_NAME,
     )
     if case == "transfer":

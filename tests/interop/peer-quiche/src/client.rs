@@ -107,10 +107,12 @@ impl Fetch {
                         return Ok(());
                     }
                     let request = interop::request(path);
-                    let taken = connection.stream_send(stream, &request, true)?;
-                    if taken < request.len() {
-                        return Err("a request that is cut".into());
+                    // All of it or nothing.
+                    connection.stream_send(stream, b"", false)?;
+                    if connection.stream_capacity(stream)? < request.len() {
+                        return Ok(());
                     }
+                    connection.stream_send(stream, &request, true)?;
                     files.insert(stream, (path.clone(), Vec::new()));
                 }
                 Self::Http3(http, files) => {

@@ -50,7 +50,7 @@ fn refuse(case: Case) {
 fn config(case: Case) -> Result<Config, Error> {
     let mut config = Config::new(quiche::PROTOCOL_VERSION)?;
     config.set_application_protos(&[case.alpn()])?;
-    config.set_max_idle_timeout(30_000);
+    config.set_max_idle_timeout(120_000);
     config.set_initial_max_streams_bidi(100);
     config.set_initial_max_streams_uni(10);
     let (stream, connection) = match case {

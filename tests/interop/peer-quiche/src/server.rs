@@ -8,7 +8,7 @@ use std::{
 
 use interop_endpoint::{self as interop, Case, Server};
 use quiche::{
-    Config, Connection, ConnectionId, RecvInfo, Type,
+    Config, Connection, ConnectionId, PathEvent, RecvInfo, Type,
     h3::{self, Header, NameValue},
 };
 
@@ -163,6 +163,11 @@ impl Clients {
 impl Peer {
     fn turn(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
         let connection = &mut self.connection;
+        while let Some(event) = connection.path_event_next() {
+            if let PathEvent::New(local, peer) = event {
+                connection.probe_path(local, peer)?;
+            }
+        }
         if !connection.is_established() && !connection.is_in_early_data() {
             return Ok(());
         }

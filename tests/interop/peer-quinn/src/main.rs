@@ -194,7 +194,9 @@ async fn get(connection: &Connection, paths: &[String]) -> Result<(), Error> {
 
 fn transport(case: Case) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
-    config.max_idle_timeout(Some(Duration::from_secs(30).try_into().unwrap_or_default()));
+    config.max_idle_timeout(Some(
+        Duration::from_secs(120).try_into().unwrap_or_default(),
+    ));
     if case == Case::Transfer {
         config.stream_receive_window((128u32 << 10).into());
         config.receive_window((256u32 << 10).into());

@@ -1,6 +1,6 @@
 //! s2n-quic, with rustls, as an endpoint of the matrix.
 
-use std::{error, net::SocketAddr, sync::Arc};
+use std::{error, net::SocketAddr, sync::Arc, time::Duration};
 
 use interop_endpoint::{self as interop, AT_ONCE, Case, Role, SERVER_NAME};
 use rustls::{
@@ -168,7 +168,9 @@ async fn get(connection: &mut Connection, paths: &[String]) -> Result<(), Error>
 }
 
 fn limits(case: Case) -> Result<Limits, Error> {
-    let mut limits = Limits::new();
+    let mut limits = Limits::new()
+        .with_max_idle_timeout(Duration::from_secs(120))?
+        .with_max_handshake_duration(Duration::from_secs(60))?;
     if case == Case::Transfer {
         limits = limits.with_data_window(256 << 10)?;
         limits = limits.with_bidirectional_local_data_window(128 << 10)?;

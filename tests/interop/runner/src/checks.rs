@@ -219,6 +219,12 @@ pub(crate) fn path_validation(trace: &Trace) -> Outcome {
         if known.is_empty() {
             known.insert(path);
         }
+        // It may answer a challenge of the client's before.
+        let answers =
+            |content: &Content| !content.responses.is_empty() && content.challenges.is_empty();
+        if packet.content.as_ref().is_some_and(answers) {
+            continue;
+        }
         if known.insert(path) {
             let sent = packet.content.as_ref().map(|content| &content.challenges);
             let sent = sent.filter(|sent| !sent.is_empty());

@@ -212,7 +212,9 @@ impl Connection {
         while let Some((sequence, cid)) = self.local_cids.unsent() {
             let frame = NewConnectionId {
                 sequence,
-                retire_prior_to: self.local_cids.retire_prior_to(),
+                // One that went out late, or once more, may be among those to retire (RFC 9000,
+                // section 19.15).
+                retire_prior_to: self.local_cids.retire_prior_to().min(sequence),
                 cid,
                 reset_token: self.reset_token(&cid),
             };

@@ -73,6 +73,8 @@ enum State {
     /// Client: the handshake is going on.
     Sending {
         keys: DirectionalKeys,
+        /// In which it is sent, and no other.
+        version: Version,
         /// By which it is sent.
         params: Box<TransportParameters>,
     },
@@ -172,7 +174,11 @@ impl Connection {
         self.limit_datagram_size(largest);
         self.early = Early {
             status: EarlyData::Pending,
-            state: State::Sending { keys, params },
+            state: State::Sending {
+                keys,
+                version: self.version,
+                params,
+            },
         };
     }
 
@@ -271,9 +277,14 @@ impl Connection {
         }
     }
 
+    /// Whether 0-RTT packets can be sent: not once the server has chosen another version.
+    fn may_send_early(&self) -> bool {
+        matches!(self.early.state, State::Sending { version, .. } if version == self.version)
+    }
+
     /// Whether there is anything to send in 0-RTT packets.
     pub(super) fn has_early_content(&self) -> bool {
-        self.early.is_sending() && (self.streams.has_data() || self.streams.has_control())
+        self.may_send_early() && (self.streams.has_data() || self.streams.has_control())
     }
 
     /// Removes the protection of a 0-RTT packet. `None` when it is to be dropped.
@@ -320,7 +331,7 @@ impl Connection {
     pub(super) fn drafts_early(&self, id: SpaceId) -> bool {
         id == SpaceId::Data
             && matches!(self.space(id).keys, SpaceKeys::Awaited)
-            && self.early.is_sending()
+            && self.may_send_early()
     }
 }
 

@@ -107,6 +107,11 @@ impl Connection {
         let mut drafts = Drafts::default();
         for (id, has_content) in SpaceId::ALL.into_iter().zip(contents) {
             if let Some(fill) = self.choose_fill(now, id, may_send, has_content) {
+                // Each of several probes carries the handshake on by itself, and a client's first
+                // packet to arrive has its ClientHello (RFC 9000, section 17.2.2).
+                if fill == Fill::Probe && id != SpaceId::Data && !has_content {
+                    self.repeat_oldest(id);
+                }
                 self.draft(now, id, fill, &mut drafts, datagram)?;
             }
         }
