@@ -1,13 +1,15 @@
 //! What Weftline costs beside quinn-proto, when both do the same work in the same virtual time with
-//! the same TLS library.
+//! the same TLS library; and how fast both are over the same simulated paths.
 //!
 //! ```text
 //! cargo run --release --manifest-path crates/weftline-bench/Cargo.toml -- instructions
+//! cargo run --release --manifest-path crates/weftline-bench/Cargo.toml -- curves
 //! ```
 
 use std::{env, process::ExitCode};
 
 mod callgrind;
+mod curves;
 mod instructions;
 mod pair;
 mod quinn;
@@ -23,6 +25,10 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["instructions", works @ ..] => {
             selection(works).and_then(|works| instructions::run(&works))
+        }
+        ["curves"] => curves::run(),
+        ["curves", rtt, loss, buffer] => {
+            curves::point(rtt, loss, buffer).ok_or_else(|| USAGE.to_owned())
         }
         ["run", stack, work, count] => run(stack, work, count),
         _ => Err(USAGE.to_owned()),
@@ -53,6 +59,8 @@ fn run(stack: &str, work: &str, count: &str) -> Result<(), String> {
 
 const USAGE: &str = "\
 usage: weftline-bench instructions [WORK]...   count instructions with valgrind, print a table
+       weftline-bench curves                   measure goodput and fairness, write docs/curves*
+       weftline-bench curves RTT LOSS BUFFER   one point: milliseconds, percent, multiples of BDP
        weftline-bench run STACK WORK COUNT     do the work once, for a profiler
 STACK: weftline (raw QUIC), webtransport (a session of Weftline's), quinn-proto
 WORK:  bulk, requests, short-streams, datagrams-64, datagrams-1200, handshakes";

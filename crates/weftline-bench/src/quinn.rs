@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, Event,
     ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
+    congestion::ControllerFactory,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 
@@ -35,10 +36,33 @@ pub(crate) struct QuinnEnd {
 }
 
 pub(crate) fn pair(tls: &Tls) -> Pair<QuinnEnd> {
+    let [client, server] = ends(tls, [1, 2], |_| {});
+    Pair::new(client, server)
+}
+
+/// A client and a server with windows and send buffers of `window` bytes.
+pub(crate) fn ends_with(
+    tls: &Tls,
+    congestion: Arc<dyn ControllerFactory + Send + Sync>,
+    window: u32,
+    seeds: [u8; 2],
+) -> [QuinnEnd; 2] {
+    ends(tls, seeds, |transport| {
+        transport
+            .congestion_controller_factory(congestion)
+            .stream_receive_window(window.into())
+            .receive_window(window.into())
+            .send_window(window.into());
+    })
+}
+
+/// A client and a server.
+fn ends(tls: &Tls, seeds: [u8; 2], more: impl FnOnce(&mut TransportConfig)) -> [QuinnEnd; 2] {
     let mut transport = TransportConfig::default();
     transport
         .initial_mtu(DATAGRAM_SIZE)
         .mtu_discovery_config(None);
+    more(&mut transport);
     let transport = Arc::new(transport);
     let crypto = QuicServerConfig::try_from(tls.rustls_server()).expect("a cipher for Initials");
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
@@ -63,8 +87,9 @@ pub(crate) fn pair(tls: &Tls) -> Pair<QuinnEnd> {
         }
     };
     let [here, there] = [4433, 5000].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    let client = end(1, there, Some(client), None);
-    Pair::new(client, end(2, here, None, Some(Arc::new(server))))
+    let [client_seed, server_seed] = seeds;
+    let client = end(client_seed, there, Some(client), None);
+    [client, end(server_seed, here, None, Some(Arc::new(server)))]
 }
 
 impl QuinnEnd {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use weftline::{
     ConnId, Connection, Endpoint, Event, Instant, RecvMeta, SessionId, SessionRequest, StreamId,
-    config::{ClientConfig, EndpointConfig, ServerConfig},
+    config::{ClientConfig, EndpointConfig, Limits, ServerConfig, TransportConfig},
+    congestion::Congestion,
     entropy::SeededEntropy,
     raw::Raw,
 };
@@ -35,23 +36,55 @@ enum Above {
 
 /// Ends that speak raw QUIC.
 pub(crate) fn raw_pair(tls: &Tls) -> Pair<WeftlineEnd> {
-    pair(tls, Above::Nothing)
+    let [client, server] = ends(tls, Above::Nothing, [1, 2], |_| {}, |_| {});
+    Pair::new(client, server)
 }
 
 /// Ends with a WebTransport session.
 pub(crate) fn session_pair(tls: &Tls) -> Pair<WeftlineEnd> {
-    pair(tls, Above::Session(None))
+    let [client, server] = ends(tls, Above::Session(None), [1, 2], |_| {}, |_| {});
+    Pair::new(client, server)
 }
 
-fn pair(tls: &Tls, above: Above) -> Pair<WeftlineEnd> {
+/// A client and a server that speak raw QUIC, with windows and send buffers of `window` bytes.
+pub(crate) fn raw_ends(
+    tls: &Tls,
+    congestion: &Congestion,
+    window: u32,
+    seeds: [u64; 2],
+) -> [WeftlineEnd; 2] {
+    let transport = |transport: &mut TransportConfig| transport.congestion = congestion.clone();
+    let limits = |limits: &mut Limits| {
+        limits.stream_window = window.into();
+        limits.stream_window_max = window.into();
+        limits.connection_window = window.into();
+        limits.connection_window_max = window.into();
+        limits.stream_send_buffer = window as usize;
+        limits.connection_send_buffer = window as usize;
+    };
+    ends(tls, Above::Nothing, seeds, transport, limits)
+}
+
+/// A client and a server.
+fn ends(
+    tls: &Tls,
+    above: Above,
+    seeds: [u64; 2],
+    transport: impl Fn(&mut TransportConfig),
+    limits: impl Fn(&mut Limits),
+) -> [WeftlineEnd; 2] {
     let mut server = ServerConfig::builder(Arc::new(tls.weftline_server()));
     let mut client = ClientConfig::builder(Arc::new(tls.weftline_client()));
     if matches!(above, Above::Nothing) {
         server = server.raw_alpn([ALPN]).without_http3();
         client = client.raw_alpn([ALPN]);
     }
-    let server = server.with_transport(|transport| transport.datagram_size = DATAGRAM_SIZE);
-    let client = client.with_transport(|transport| transport.datagram_size = DATAGRAM_SIZE);
+    let transport = |config: &mut TransportConfig| {
+        config.datagram_size = DATAGRAM_SIZE;
+        transport(config);
+    };
+    let server = server.with_transport(transport).with_limits(&limits);
+    let client = client.with_transport(transport).with_limits(&limits);
     let server = EndpointConfig::server(Arc::new(server.build().expect("a configuration")));
     let client_config = Arc::new(client.build().expect("a configuration"));
     let end = |config, seed, peer, client| WeftlineEnd {
@@ -63,8 +96,14 @@ fn pair(tls: &Tls, above: Above) -> Pair<WeftlineEnd> {
         out: vec![0; usize::from(DATAGRAM_SIZE) * BATCH],
     };
     let [here, there] = [4433, 5000].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    let client = end(EndpointConfig::client(), 1, there, Some(client_config));
-    Pair::new(client, end(server, 2, here, None))
+    let [client_seed, server_seed] = seeds;
+    let client = end(
+        EndpointConfig::client(),
+        client_seed,
+        there,
+        Some(client_config),
+    );
+    [client, end(server, server_seed, here, None)]
 }
 
 impl WeftlineEnd {
