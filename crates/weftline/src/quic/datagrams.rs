@@ -63,7 +63,9 @@ impl Datagrams {
             return Err(Full);
         };
         self.lengths.push_back(len);
-        self.outgoing.extend(prefix);
+        if !prefix.is_empty() {
+            self.outgoing.extend(prefix);
+        }
         self.outgoing.extend(payload);
         Ok(())
     }

@@ -491,6 +491,7 @@ impl Connection {
     }
 
     /// As [`Self::next_change`], but leaves datagrams in their queue, and does not tell the end.
+    #[inline]
     pub(crate) fn next_news(&mut self) -> Option<Change> {
         if let Some(change) = self.changes.pop_front() {
             return Some(change);

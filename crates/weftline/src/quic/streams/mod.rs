@@ -397,15 +397,22 @@ impl Streams {
 
     /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<StreamChange> {
-        for dir in [Dir::Bi, Dir::Uni] {
-            if let Some(index) = self.accepted.get_mut(dir).announce() {
-                let id = StreamId::new(self.side.peer(), dir, index);
-                return Some(StreamChange::Opened(id));
-            }
+        if let Some(id) = self.next_accepted() {
+            return Some(StreamChange::Opened(id));
         }
         while let Some(change) = self.changes.pop_front() {
             if self.is_news(change) {
                 return Some(change);
+            }
+        }
+        None
+    }
+
+    /// The next stream of the peer's that nobody was told of.
+    fn next_accepted(&mut self) -> Option<StreamId> {
+        for dir in [Dir::Bi, Dir::Uni] {
+            if let Some(index) = self.accepted.get_mut(dir).announce() {
+                return Some(StreamId::new(self.side.peer(), dir, index));
             }
         }
         None
