@@ -361,13 +361,11 @@ impl Endpoint {
 
     /// A connection, to act on. `None` once it is closed and its events are taken.
     pub fn connection(&mut self, id: ConnId) -> Option<&mut Connection> {
-        let entry = self.entries.get_mut(id.slot.index())?;
+        let entry = self.entries.get(id.slot.index())?;
         if entry.generation != id.generation || entry.connection.is_none() {
             return None;
         }
-        if !(entry.in_to_send && entry.in_to_report) {
-            self.touch(id.slot);
-        }
+        self.touch(id.slot);
         self.connection_at(id.slot)
     }
 
