@@ -185,8 +185,13 @@ impl State {
         if self.told_closed {
             return None;
         }
-        while let Some(change) = quic.next_news() {
+        while let Some(change) = quic.next_own_news() {
             if let Some(event) = event(change) {
+                return Some(event);
+            }
+        }
+        while let Some(change) = quic.next_stream_news() {
+            if let Some(event) = stream_event(change) {
                 return Some(event);
             }
         }
@@ -203,22 +208,26 @@ impl State {
 fn event(change: Change) -> Option<Event> {
     Some(match change {
         Change::Connected => Event::Connected,
-        Change::Stream(change) => match change {
-            StreamChange::Opened(id) => Event::RawStreamOpened(id),
-            StreamChange::Readable(id) => Event::Readable(id),
-            StreamChange::Writable(id) => Event::Writable(id),
-            StreamChange::BufferLow(id) => Event::BufferLow(id),
-            StreamChange::Stopped { id, code } => Event::RawStreamStopped(id, code),
-            StreamChange::Finished(id) => Event::StreamFinished(id),
-            StreamChange::Available(dir) => Event::StreamsAvailable(dir),
-            StreamChange::Received(_) | StreamChange::Closed { .. } => return None,
-        },
+        Change::Stream(change) => return stream_event(change),
         Change::Path(change) => Event::PathChanged(change),
         Change::Closed(reason) => Event::Closed(reason),
         // Datagrams stay in their queue until they are taken.
         Change::Confirmed | Change::Datagram(_) => return None,
         // `Connection::early_data` tells.
         Change::EarlyData | Change::EarlyDataRejected => return None,
+    })
+}
+
+fn stream_event(change: StreamChange) -> Option<Event> {
+    Some(match change {
+        StreamChange::Opened(id) => Event::RawStreamOpened(id),
+        StreamChange::Readable(id) => Event::Readable(id),
+        StreamChange::Writable(id) => Event::Writable(id),
+        StreamChange::BufferLow(id) => Event::BufferLow(id),
+        StreamChange::Stopped { id, code } => Event::RawStreamStopped(id, code),
+        StreamChange::Finished(id) => Event::StreamFinished(id),
+        StreamChange::Available(dir) => Event::StreamsAvailable(dir),
+        StreamChange::Received(_) | StreamChange::Closed { .. } => return None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Unreliable datagrams (RFC 9221).
 
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, vec::Vec};
+use core::mem;
 
 use bytes::Bytes;
 
@@ -14,14 +15,27 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Datagrams {
     /// Payloads to send, one after the other.
-    outgoing: VecDeque<u8>,
+    outgoing: Vec<u8>,
+    /// How much of them is written to packets.
+    written: usize,
     /// Their lengths.
     lengths: VecDeque<u32>,
-    incoming: VecDeque<Bytes>,
-    incoming_bytes: usize,
+    incoming: Incoming,
     dropped_out: u64,
     dropped_in: u64,
     limits: Bounds,
+}
+
+/// Datagrams that arrived. Small ones share memory, as those of one packet do on their way.
+#[derive(Debug, Default)]
+struct Incoming {
+    /// Of those that were not taken.
+    lengths: VecDeque<u32>,
+    bytes: usize,
+    /// Payloads, one after the other; none is in two blocks.
+    blocks: VecDeque<Bytes>,
+    /// The last block, while it is being filled.
+    filling: Vec<u8>,
 }
 
 /// The queue is full.
@@ -39,10 +53,10 @@ struct Bounds {
 impl Datagrams {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            outgoing: VecDeque::new(),
+            outgoing: Vec::new(),
+            written: 0,
             lengths: VecDeque::new(),
-            incoming: VecDeque::new(),
-            incoming_bytes: 0,
+            incoming: Incoming::default(),
             dropped_out: 0,
             dropped_in: 0,
             limits: Bounds {
@@ -58,13 +72,13 @@ impl Datagrams {
     pub(crate) fn send(&mut self, prefix: &[u8], payload: &[u8]) -> Result<(), Full> {
         let len = prefix.len().saturating_add(payload.len());
         let fits = self.lengths.len() < self.limits.out
-            && len <= self.limits.bytes_out.saturating_sub(self.outgoing.len());
+            && len <= self.limits.bytes_out.saturating_sub(self.waiting_bytes());
         let Some(len) = u32::try_from(len).ok().filter(|_| fits) else {
             return Err(Full);
         };
         self.lengths.push_back(len);
-        self.outgoing.extend(prefix);
-        self.outgoing.extend(payload);
+        self.outgoing.extend_from_slice(prefix);
+        self.outgoing.extend_from_slice(payload);
         Ok(())
     }
 
@@ -75,7 +89,7 @@ impl Datagrams {
 
     /// Whether another datagram would be refused.
     pub(crate) fn is_full(&self) -> bool {
-        self.lengths.len() >= self.limits.out || self.outgoing.len() >= self.limits.bytes_out
+        self.lengths.len() >= self.limits.out || self.waiting_bytes() >= self.limits.bytes_out
     }
 
     /// Length of the next datagram to send.
@@ -107,10 +121,10 @@ impl Datagrams {
             let Ok(out) = head.and_then(|()| w.reserve(len as usize)) else {
                 break;
             };
-            let (front, back) = self.outgoing.as_slices();
-            let (head, tail) = out.split_at_mut(front.len().min(out.len()));
-            head.copy_from_slice(front.get(..head.len()).unwrap_or_default());
-            tail.copy_from_slice(back.get(..tail.len()).unwrap_or_default());
+            let payload = self.outgoing.get(self.written..self.written + out.len());
+            if let Some(payload) = payload {
+                out.copy_from_slice(payload);
+            }
             sent.push(SentFrame::Datagram);
             self.remove_first();
         }
@@ -126,26 +140,23 @@ impl Datagrams {
             self.dropped_in += 1;
             return;
         }
-        while self.incoming.len() >= self.limits.incoming
-            || payload.len() > self.limits.bytes_in - self.incoming_bytes
+        while self.incoming.lengths.len() >= self.limits.incoming
+            || payload.len() > self.limits.bytes_in - self.incoming.bytes
         {
             self.dropped_in += 1;
             self.recv();
         }
-        self.incoming_bytes += payload.len();
-        self.incoming.push_back(Bytes::copy_from_slice(payload));
+        self.incoming.push(payload);
     }
 
     /// Takes the oldest datagram that arrived.
     pub(crate) fn recv(&mut self) -> Option<Bytes> {
-        let payload = self.incoming.pop_front()?;
-        self.incoming_bytes -= payload.len();
-        Some(payload)
+        self.incoming.pop()
     }
 
     /// Whether there is one to take.
     pub(crate) fn has_arrived(&self) -> bool {
-        !self.incoming.is_empty()
+        !self.incoming.lengths.is_empty()
     }
 
     /// Datagrams dropped because no packet holds them.
@@ -162,14 +173,76 @@ impl Datagrams {
     pub(crate) fn accounted_bytes(&self) -> usize {
         self.outgoing.capacity()
             + self.lengths.capacity() * size_of::<u32>()
-            + self.incoming_bytes
-            + self.incoming.capacity() * size_of::<Bytes>()
+            + self.incoming.accounted_bytes()
     }
 
     fn remove_first(&mut self) {
-        if let Some(len) = self.lengths.pop_front() {
-            self.outgoing.drain(..len as usize);
+        let Some(len) = self.lengths.pop_front() else {
+            return;
+        };
+        self.written += len as usize;
+        if self.lengths.is_empty() {
+            self.outgoing.clear();
+            self.written = 0;
+        } else if self.written >= KEPT_BYTES && self.written >= self.outgoing.len() / 2 {
+            // No more is moved than was written since the last time.
+            self.outgoing.drain(..self.written);
+            self.written = 0;
         }
+    }
+
+    /// Bytes that wait to be sent.
+    fn waiting_bytes(&self) -> usize {
+        self.outgoing.len() - self.written
+    }
+}
+
+impl Incoming {
+    fn push(&mut self, payload: &[u8]) {
+        self.lengths.push_back(payload.len() as u32);
+        self.bytes += payload.len();
+        if payload.len() > self.filling.capacity() - self.filling.len() {
+            self.end_block();
+            if payload.len() > BLOCK / 2 {
+                self.blocks.push_back(Bytes::copy_from_slice(payload));
+                return;
+            }
+            self.filling.reserve_exact(BLOCK);
+        }
+        self.filling.extend_from_slice(payload);
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        let len = self.lengths.pop_front()? as usize;
+        self.bytes -= len;
+        if self.blocks.is_empty() {
+            self.end_block();
+        }
+        let Some(block) = self.blocks.front_mut() else {
+            return Some(Bytes::new());
+        };
+        let payload = block.split_to(len.min(block.len()));
+        if block.is_empty() {
+            self.blocks.pop_front();
+        }
+        Some(payload)
+    }
+
+    fn end_block(&mut self) {
+        if !self.filling.is_empty() {
+            self.blocks.push_back(mem::take(&mut self.filling).into());
+        }
+    }
+
+    /// Memory held, in bytes.
+    fn accounted_bytes(&self) -> usize {
+        // A block has more room than payloads where a large one followed, or when it is read.
+        let unused = self.blocks.len() * BLOCK;
+        self.bytes
+            + unused.min(2 * self.bytes + BLOCK)
+            + self.filling.capacity()
+            + self.lengths.capacity() * size_of::<u32>()
+            + self.blocks.capacity() * size_of::<Bytes>()
     }
 }
 
@@ -183,6 +256,9 @@ fn header(len: u32) -> DatagramHeader {
 fn frame_len(len: u32) -> usize {
     header(len).encoded_len() + len as usize
 }
+
+/// Memory that small datagrams share: an application that keeps one keeps so much at most.
+const BLOCK: usize = 1 << 10;
 
 /// Memory that an empty queue may keep.
 const KEPT_BYTES: usize = 4 << 10;

@@ -22,7 +22,7 @@ struct Watch {
 }
 
 /// What the probe was last told of things that last.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) phase: Option<Phase>,
     /// For each packet number space.
@@ -79,9 +79,10 @@ impl Observer {
         }
     }
 
-    /// What the probe was last told; `None` without one.
-    pub(crate) fn told(&self) -> Option<Told> {
-        self.0.as_ref().map(|watch| watch.told.clone())
+    /// Takes out what the probe was last told, to be put back by [`Self::set_told`].
+    pub(crate) fn take_told(&mut self) -> Told {
+        let watch = self.0.as_mut();
+        watch.map_or_else(Told::default, |watch| core::mem::take(&mut watch.told))
     }
 
     pub(crate) fn set_told(&mut self, told: Told) {

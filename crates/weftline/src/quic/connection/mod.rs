@@ -492,12 +492,22 @@ impl Connection {
 
     /// As [`Self::next_change`], but leaves datagrams in their queue, and does not tell the end.
     pub(crate) fn next_news(&mut self) -> Option<Change> {
-        if let Some(change) = self.changes.pop_front() {
-            return Some(change);
-        }
+        let change = self.next_own_news();
+        change.or_else(|| self.next_stream_news().map(Change::Stream))
+    }
+
+    /// What happened to no stream. Comes before what happened to streams.
+    #[inline]
+    pub(crate) fn next_own_news(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// What happened to streams.
+    #[inline]
+    pub(crate) fn next_stream_news(&mut self) -> Option<StreamChange> {
         let change = self.streams.next_change()?;
         self.tell_stream(change);
-        Some(Change::Stream(change))
+        Some(change)
     }
 
     /// How the connection ended, once.

@@ -55,13 +55,19 @@ impl Connection {
     /// whatever may change something that lasts.
     #[inline]
     pub(super) fn observe(&mut self) {
-        if let Some(mut told) = self.observer.told() {
-            self.tell_changes(&mut told);
-            self.observer.set_told(told);
+        if self.observer.is_on() {
+            self.tell_changes();
         }
     }
 
-    fn tell_changes(&mut self, told: &mut Told) {
+    #[cold]
+    fn tell_changes(&mut self) {
+        let mut told = self.observer.take_told();
+        self.tell_lasting(&mut told);
+        self.observer.set_told(told);
+    }
+
+    fn tell_lasting(&mut self, told: &mut Told) {
         self.tell_path(told);
         self.tell_keys(told);
         self.tell_handshake(told);

@@ -450,7 +450,15 @@ impl Paths {
     }
 
     /// Takes what must be sent to another address.
+    #[inline]
     pub(crate) fn take_probe(&mut self, now: Instant, pto: Duration) -> Option<Probe> {
+        if self.responses.is_empty() && self.other.is_none() {
+            return None;
+        }
+        self.choose_probe(now, pto)
+    }
+
+    fn choose_probe(&mut self, now: Instant, pto: Duration) -> Option<Probe> {
         let mut responses = self.responses.iter();
         let at = responses.position(|r| self.place(&r.route) != Place::Active);
         if let Some(response) = at.and_then(|at| self.responses.remove(at)) {

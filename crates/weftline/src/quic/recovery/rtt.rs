@@ -15,6 +15,8 @@ pub(crate) struct Rtt {
     smoothed: Duration,
     variation: Duration,
     first_sample: Option<Instant>,
+    /// Asked for more often than anything else changes.
+    pto: Duration,
 }
 
 impl Rtt {
@@ -26,6 +28,7 @@ impl Rtt {
             smoothed: initial,
             variation: initial / 2,
             first_sample: None,
+            pto: pto(initial, initial / 2),
         }
     }
 
@@ -64,6 +67,7 @@ impl Rtt {
             self.smoothed = self.latest;
             self.variation = self.latest / 2;
             self.first_sample = Some(now);
+            self.pto = pto(self.smoothed, self.variation);
             return;
         }
         self.min = self.min.min(self.latest);
@@ -75,6 +79,7 @@ impl Rtt {
         let deviation = self.smoothed.abs_diff(adjusted);
         self.variation = (self.variation * 3 + deviation) / 4;
         self.smoothed = (self.smoothed * 7 + adjusted) / 8;
+        self.pto = pto(self.smoothed, self.variation);
     }
 
     /// The path was lost for a while: the old minimum may no longer hold (RFC 9002, section 5.2).
@@ -90,7 +95,11 @@ impl Rtt {
     }
 
     /// The probe timeout without the peer's delay and without backoff (RFC 9002, section 6.2.1).
-    pub(crate) fn pto(&self) -> Duration {
-        self.smoothed + (self.variation * 4).max(GRANULARITY)
+    pub(crate) const fn pto(&self) -> Duration {
+        self.pto
     }
+}
+
+fn pto(smoothed: Duration, variation: Duration) -> Duration {
+    smoothed + (variation * 4).max(GRANULARITY)
 }

@@ -90,13 +90,17 @@ impl Assembler {
 
     /// Takes up to `max` bytes in order; `None` when there are none. A whole block is handed over
     /// without a copy.
+    #[inline]
     pub(crate) fn read(&mut self, max: usize, spare: &mut Spare) -> Option<Bytes> {
-        let len = self.len_to_read(max);
-        if len == 0 {
-            return None;
+        match self.len_to_read(max) {
+            0 => None,
+            len => Some(self.read_some(len, spare)),
         }
+    }
+
+    fn read_some(&mut self, len: usize, spare: &mut Spare) -> Bytes {
         if let Some(bytes) = self.take_block(len) {
-            return Some(bytes);
+            return bytes;
         }
         let mut out = Vec::with_capacity(len);
         let (mut at, end) = (self.read, self.read + len as u64);
@@ -109,7 +113,7 @@ impl Assembler {
             at += piece.len() as u64;
         }
         self.advance(len as u64, spare);
-        Some(Bytes::from(out))
+        Bytes::from(out)
     }
 
     /// Copies data in order into `out`; gives how much.

@@ -15,7 +15,7 @@ use self::{
     schedule::{Rank, Schedule},
     send::Send,
     spare::Spare,
-    table::{Accepted, Counted, Opened, Stream, Table, Watch},
+    table::{Accepted, Counted, Opened, Places, Stream, Table, Watch},
 };
 use crate::{
     config::Limits,
@@ -274,7 +274,10 @@ impl Streams {
         let slot = self.table.find_mut(id).ok_or(WriteFail::Unknown)?;
         let (send, _) = self.send_mut(slot).ok_or(WriteFail::Unknown)?;
         send.finish()?;
-        self.settle(slot);
+        // Data that is still to be sent takes the end along.
+        if !send.has_unsent() {
+            self.settle(slot);
+        }
         Ok(())
     }
 
@@ -394,15 +397,22 @@ impl Streams {
 
     /// What happened since the last call.
     pub(crate) fn next_change(&mut self) -> Option<StreamChange> {
-        for dir in [Dir::Bi, Dir::Uni] {
-            if let Some(index) = self.accepted.get_mut(dir).announce() {
-                let id = StreamId::new(self.side.peer(), dir, index);
-                return Some(StreamChange::Opened(id));
-            }
+        if let Some(id) = self.next_accepted() {
+            return Some(StreamChange::Opened(id));
         }
         while let Some(change) = self.changes.pop_front() {
             if self.is_news(change) {
                 return Some(change);
+            }
+        }
+        None
+    }
+
+    /// The next stream of the peer's that nobody was told of.
+    fn next_accepted(&mut self) -> Option<StreamId> {
+        for dir in [Dir::Bi, Dir::Uni] {
+            if let Some(index) = self.accepted.get_mut(dir).announce() {
+                return Some(StreamId::new(self.side.peer(), dir, index));
             }
         }
         None
@@ -438,21 +448,8 @@ impl Streams {
         let Some(stream) = self.table.get_mut(slot) else {
             return;
         };
-        let (id, rank) = (stream.id, stream.rank);
-        let done = stream.is_done();
-        let count = if done {
-            Counted::default()
-        } else {
-            stream.count()
-        };
-        let (mut control, mut resend, mut fresh) = (false, false, false);
-        if let Some(send) = &stream.send {
-            control |= send.wants_control();
-            resend = send.wants_resend();
-            fresh = send.wants_fresh();
-        }
+        let id = stream.id;
         if let Some(recv) = &mut stream.recv {
-            control |= recv.wants_control();
             if recv.take_notice() {
                 self.changes.push_back(StreamChange::Readable(id));
             }
@@ -461,16 +458,12 @@ impl Streams {
                 self.changes.push_back(StreamChange::Received(id));
             }
         }
-        let places = &mut stream.places;
-        let (control, resend, fresh) = (control && !done, resend && !done, fresh && !done);
-        self.control
-            .set(slot, &mut places.control, control, Rank::default());
-        self.resend.set(slot, &mut places.resend, resend, rank);
-        self.fresh.set(slot, &mut places.fresh, fresh, rank);
-
-        self.counted.buffered = self.counted.buffered + count.buffered - stream.counted.buffered;
-        self.counted.stuck = self.counted.stuck + count.stuck - stream.counted.stuck;
-        self.counted.bytes = self.counted.bytes + count.bytes - stream.counted.bytes;
+        if stream.is_done() {
+            self.close(slot);
+            return;
+        }
+        let count = stream.count();
+        self.counted.change(stream.counted, count);
         stream.counted = count;
         if stream
             .low_water
@@ -479,33 +472,72 @@ impl Streams {
             stream.low_water = None;
             self.changes.push_back(StreamChange::BufferLow(id));
         }
-        if done {
-            self.changes.push_back(StreamChange::Closed {
-                id,
-                sent: stream.send.as_ref().map_or(0, Send::sent),
-                received: stream.recv.as_ref().map_or(0, Recv::received),
-            });
-            self.table.remove(slot);
-            if id.initiator() != self.side {
-                self.accepted.get_mut(id.dir()).on_closed();
-            }
+        let is_refused = stream.send.as_ref().is_some_and(Send::is_write_refused);
+        let wants = stream.wants();
+        if stream.places != wants {
+            self.place(slot, wants);
+        }
+        if is_refused {
+            self.tell_of_room(slot);
+        }
+    }
+
+    /// Puts a stream into the queues that it belongs into, and takes it out of the others.
+    fn place(&mut self, slot: u32, wants: Places) {
+        let Some(stream) = self.table.get_mut(slot) else {
+            return;
+        };
+        let (places, rank) = (&mut stream.places, stream.rank);
+        self.control
+            .set(slot, &mut places.control, wants.control, Rank::default());
+        self.resend
+            .set(slot, &mut places.resend, wants.resend, rank);
+        self.fresh.set(slot, &mut places.fresh, wants.fresh, rank);
+    }
+
+    /// Both sides are done with a stream.
+    fn close(&mut self, slot: u32) {
+        self.place(slot, Places::default());
+        let Some(stream) = self.table.get_mut(slot) else {
+            return;
+        };
+        let id = stream.id;
+        self.counted.change(stream.counted, Counted::default());
+        if stream.low_water.is_some() {
+            self.changes.push_back(StreamChange::BufferLow(id));
+        }
+        self.changes.push_back(StreamChange::Closed {
+            id,
+            sent: stream.send.as_ref().map_or(0, Send::sent),
+            received: stream.recv.as_ref().map_or(0, Recv::received),
+        });
+        self.table.remove(slot);
+        if id.initiator() != self.side {
+            self.accepted.get_mut(id.dir()).on_closed();
+        }
+    }
+
+    /// Tells a refused writer to go on, if there is room, or lets it wait for that.
+    fn tell_of_room(&mut self, slot: u32) {
+        let limits = self.shared.limits;
+        let Some(stream) = self.table.get_mut(slot) else {
+            return;
+        };
+        let Some(send) = &mut stream.send else {
+            return;
+        };
+        if !is_worth_telling(send, limits, self.counted.stuck) {
             return;
         }
-        let limits = self.shared.limits;
-        if let Some(send) = &mut stream.send
-            && send.is_write_refused()
-            && is_worth_telling(send, limits, self.counted.stuck)
-        {
-            let room = limits
-                .connection_send_buffer
-                .saturating_sub(self.counted.buffered);
-            if room < low_water(limits.connection_send_buffer) && rank.priority != URGENT {
-                if !core::mem::replace(&mut stream.waits, true) {
-                    self.waiting.push_back(id);
-                }
-            } else if send.take_notice() {
-                self.changes.push_back(StreamChange::Writable(id));
+        let room = limits
+            .connection_send_buffer
+            .saturating_sub(self.counted.buffered);
+        if room < low_water(limits.connection_send_buffer) && stream.rank.priority != URGENT {
+            if !core::mem::replace(&mut stream.waits, true) {
+                self.waiting.push_back(stream.id);
             }
+        } else if send.take_notice() {
+            self.changes.push_back(StreamChange::Writable(stream.id));
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) enum Watch {
 }
 
 /// Where a stream waits to send.
-#[derive(Copy, Clone, Debug, Default)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
     pub(super) control: bool,
     pub(super) resend: bool,
@@ -53,7 +53,18 @@ pub(super) struct Counted {
     pub(super) bytes: usize,
 }
 
+impl Counted {
+    /// One of the streams that are summed up here now holds `new` instead of `old`.
+    #[inline]
+    pub(super) fn change(&mut self, old: Self, new: Self) {
+        self.buffered = self.buffered + new.buffered - old.buffered;
+        self.stuck = self.stuck + new.stuck - old.stuck;
+        self.bytes = self.bytes + new.bytes - old.bytes;
+    }
+}
+
 impl Stream {
+    #[inline]
     pub(super) fn new(id: StreamId, send: Option<Send>, recv: Option<Recv>) -> Self {
         Self {
             id,
@@ -66,6 +77,23 @@ impl Stream {
             counted: Counted::default(),
             watch: Watch::Off,
         }
+    }
+
+    /// Which of the queues it belongs into.
+    #[inline]
+    pub(super) fn wants(&self) -> Places {
+        let mut wants = Places::default();
+        if let Some(send) = &self.send {
+            wants = Places {
+                control: send.wants_control(),
+                resend: send.wants_resend(),
+                fresh: send.wants_fresh(),
+            };
+        }
+        if let Some(recv) = &self.recv {
+            wants.control |= recv.wants_control();
+        }
+        wants
     }
 
     /// Whether both parts, as far as there are two, are done with.
@@ -123,6 +151,7 @@ impl Table {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, stream: Stream) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -136,10 +165,14 @@ impl Table {
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
+        let Some(place) = self.slots.get_mut(slot as usize) else {
             return;
         };
-        self.by_id.remove(stream.id);
+        let Some(id) = place.as_ref().map(|stream| stream.id) else {
+            return;
+        };
+        *place = None;
+        self.by_id.remove(id);
         self.free.push(slot);
     }
 

@@ -235,11 +235,14 @@ impl<'a> Frame<'a> {
 /// The most data that fits into `room` bytes together with the variable-length integer that gives
 /// its length; `None` when not even that does. Packets of a gigabyte are not thought of.
 pub fn data_that_fits(room: usize) -> Option<usize> {
-    // For each length of the integer: what it leaves, and what it can tell.
-    [(1, 0x3f), (2, 0x3fff), (4, 0x3fff_ffff)]
-        .into_iter()
-        .filter_map(|(len, max)| Some(room.checked_sub(len)?.min(max)))
-        .max()
+    // An integer of one byte goes to 0x3f, one of two to 0x3fff, one of four to 0x3fff_ffff.
+    match room {
+        0 => None,
+        1..=0x40 => Some(room - 1),
+        0x41..=0x4001 => Some(room - 2),
+        0x4002 => Some(0x3fff),
+        _ => Some((room - 4).min(0x3fff_ffff)),
+    }
 }
 
 /// Takes a frame type, which must be in its shortest form (RFC 9000, section 12.4).
