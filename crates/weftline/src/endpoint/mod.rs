@@ -365,7 +365,9 @@ impl Endpoint {
         if entry.generation != id.generation || entry.connection.is_none() {
             return None;
         }
-        self.touch(id.slot);
+        if !entry.in_to_send || !entry.in_to_report {
+            self.touch(id.slot);
+        }
         self.connection_at(id.slot)
     }
 

@@ -79,6 +79,7 @@ pub enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// Takes the next frame. An error closes the connection; nothing is taken then. A packet
     /// without any frame is the caller's to refuse.
+    #[inline]
     pub fn parse(r: &mut Reader<'a>) -> Result<Self, FrameError> {
         let mut ahead = *r;
         let frame_type = parse_type(&mut ahead)?;
@@ -246,6 +247,7 @@ pub fn data_that_fits(room: usize) -> Option<usize> {
 }
 
 /// Takes a frame type, which must be in its shortest form (RFC 9000, section 12.4).
+#[inline]
 fn parse_type(r: &mut Reader<'_>) -> Result<u64, FrameError> {
     let before = r.remaining();
     let frame_type = r.varint().map_err(|_| FrameError {
