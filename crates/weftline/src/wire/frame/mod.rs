@@ -240,7 +240,7 @@ pub fn data_that_fits(room: usize) -> Option<usize> {
     match room {
         0 => None,
         1..=0x40 => Some(room - 1),
-        0x41..=0x4001 => Some(room - 2),
+        ..=0x4001 => Some(room - 2),
         0x4002 => Some(0x3fff),
         _ => Some((room - 4).min(0x3fff_ffff)),
     }
