@@ -5,7 +5,9 @@
 
 use core::time::Duration;
 
-use super::{Acked, Cause, CongestionEvent, Controller, Lost, Sent, Start, initial_window};
+use super::{
+    Acked, Cause, CongestionEvent, Controller, Lost, RateSample, Sent, Start, initial_window,
+};
 use crate::time::Instant;
 
 mod control;
@@ -192,35 +194,16 @@ impl Bbr {
         self.model.is_loss_in_round = true;
     }
 
-    /// `IsInflightTooHigh`: more was lost of what was in flight than random loss explains.
-    fn is_inflight_too_high(&self, lost: u64, in_flight: u64) -> bool {
-        lost > self.allowed_loss(in_flight)
-    }
-
-    /// Two percent, and two datagrams more where these are few. Of a hundred packets, two and a
-    /// little more are lost now and then on a path that loses one percent; the draft's bare 2 %
-    /// takes that for a full queue. Never more than 7 %.
-    fn allowed_loss(&self, in_flight: u64) -> u64 {
-        let chance = (2 * self.mss()).min(percent(in_flight, LOSS_CHANCE_MAX));
-        percent(in_flight, LOSS_THRESHOLD) + chance
-    }
-
     /// Whether the losses of the round that ends are a sign of congestion. The draft lowers the
     /// short-term bounds for a single one; as what is measured then is no more than what is sent,
-    /// they sink further in every round trip, whatever the path carries.
+    /// they sink further in every round trip, whatever the path carries. Here it takes 2 %, and two
+    /// datagrams more where these are few: chance loses as many now and then.
     fn is_round_lossy(&self, acked: &Acked) -> bool {
-        self.model.is_marked_in_round
-            || self.is_inflight_too_high(acked.rate.lost, acked.rate.in_flight)
-    }
-
-    /// `InflightAtLoss`: how much was in flight where losses went over the threshold.
-    fn inflight_at_loss(&self, lost: &Lost) -> u64 {
-        let size = u64::from(lost.bytes);
-        let inflight_prev = lost.in_flight.saturating_sub(size);
-        let lost_prev = lost.lost_since_sent.saturating_sub(size);
-        let allowed = self.allowed_loss(inflight_prev);
-        let prefix = allowed.saturating_sub(lost_prev) * 100 / (100 - LOSS_THRESHOLD);
-        inflight_prev.saturating_add(prefix)
+        let RateSample {
+            lost, in_flight, ..
+        } = acked.rate;
+        let chance = (2 * self.mss()).min(percent(in_flight, LOSS_CHANCE_MAX));
+        self.model.is_marked_in_round || lost > percent(in_flight, LOSS_THRESHOLD) + chance
     }
 
     /// A random number below `bound`.
@@ -290,8 +273,8 @@ impl Controller for Bbr {
         if !self.cycle.is_bw_probe_sample {
             return;
         }
-        if self.is_inflight_too_high(lost.lost_since_sent, lost.in_flight) {
-            let inflight = self.inflight_at_loss(lost);
+        if is_inflight_too_high(lost.lost_since_sent, lost.in_flight) {
+            let inflight = inflight_at_loss(lost);
             self.handle_inflight_too_high(
                 lost.now,
                 inflight,
@@ -360,6 +343,21 @@ impl Controller for Bbr {
     }
 }
 
+/// `IsInflightTooHigh`: more than 2 % of what was in flight was lost.
+fn is_inflight_too_high(lost: u64, in_flight: u64) -> bool {
+    lost > percent(in_flight, LOSS_THRESHOLD)
+}
+
+/// `InflightAtLoss`: how much was in flight where losses went over the threshold.
+fn inflight_at_loss(lost: &Lost) -> u64 {
+    let size = u64::from(lost.bytes);
+    let inflight_prev = lost.in_flight.saturating_sub(size);
+    let lost_prev = lost.lost_since_sent.saturating_sub(size);
+    let allowed = percent(inflight_prev, LOSS_THRESHOLD);
+    let prefix = allowed.saturating_sub(lost_prev) * 100 / (100 - LOSS_THRESHOLD);
+    inflight_prev.saturating_add(prefix)
+}
+
 const fn percent(value: u64, percent: u64) -> u64 {
     if value > u64::MAX / 1000 {
         return value / 100 * percent;
@@ -398,11 +396,16 @@ mod tests {
     #[test]
     fn few_packets_may_lose_two_more() {
         let bbr = bbr();
-        // Packets in flight, and how many of them may be lost.
+        // Packets in flight, and how many of them chance may lose.
         for (in_flight, allowed) in [(4, 0), (14, 0), (15, 1), (40, 2), (100, 4), (1000, 22)] {
-            let too_high = |lost: u64| bbr.is_inflight_too_high(lost * 1000, in_flight * 1000);
-            assert!(!too_high(allowed), "{allowed} of {in_flight}");
-            assert!(too_high(allowed + 1), "{} of {in_flight}", allowed + 1);
+            let is_lossy = |lost: u64| {
+                let mut acked = Acked::default();
+                acked.rate.lost = lost * u64::from(SIZE);
+                acked.rate.in_flight = in_flight * u64::from(SIZE);
+                bbr.is_round_lossy(&acked)
+            };
+            assert!(!is_lossy(allowed), "{allowed} of {in_flight}");
+            assert!(is_lossy(allowed + 1), "{} of {in_flight}", allowed + 1);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::{Acked, BETA, Bbr, HEADROOM, Phase, State, model::INFINITY, percent};
+use super::{
+    Acked, BETA, Bbr, HEADROOM, Phase, State, is_inflight_too_high, model::INFINITY, percent,
+};
 use crate::time::Instant;
 
 /// The cycle of ProbeBW.
@@ -193,7 +195,7 @@ impl Bbr {
                 return true;
             }
         }
-        if self.is_inflight_too_high(acked.rate.lost, acked.rate.in_flight)
+        if is_inflight_too_high(acked.rate.lost, acked.rate.in_flight)
             || self.model.inflight_longterm == INFINITY
         {
             return false;

@@ -1,6 +1,6 @@
 //! Startup and Drain (section 5.3.1 and 5.3.2).
 
-use super::{Acked, Bbr, State, percent};
+use super::{Acked, Bbr, State, is_inflight_too_high, percent};
 
 /// Whether the bandwidth available is in use.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ impl Bbr {
             return;
         }
         let lossy = self.model.loss_events_in_round >= FULL_LOSSES
-            && self.is_inflight_too_high(acked.rate.lost, acked.rate.in_flight);
+            && is_inflight_too_high(acked.rate.lost, acked.rate.in_flight);
         if lossy || self.model.is_marked_in_round {
             self.undo.state = Some(State::Startup);
             self.pipe.reached = true;
