@@ -20,20 +20,15 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 async fn main() {
     match interop::role() {
         Role::Server(args) => {
-            if args.case == Case::ZeroRtt {
-                interop::unsupported("HTTP/0.9 in 0-RTT");
-            }
             if let Err(error) = serve(args).await {
                 interop::finish(Err(error.to_string()));
             }
         }
         Role::Client(args) => {
-            match args.case {
-                Case::V2 => interop::unsupported(
+            if args.case == Case::V2 {
+                interop::unsupported(
                     "following a server from version 1 to 2 (rustls keeps the version it began with)",
-                ),
-                Case::ZeroRtt => interop::unsupported("HTTP/0.9 in 0-RTT"),
-                _ => {}
+                );
             }
             interop::finish(fetch(args).await.map_err(|error| error.to_string()));
         }
@@ -42,7 +37,9 @@ async fn main() {
 
 async fn serve(args: Server) -> Result<(), Error> {
     let identity = Identity::from_pem_files(&args.cert, &args.key)?;
-    let mut tls = ServerTls::builder(identity).key_log_from_env();
+    let mut tls = ServerTls::builder(identity)
+        .key_log_from_env()
+        .early_data(args.case == Case::ZeroRtt);
     if args.case == Case::ChaCha20 {
         tls = tls.cipher_suites([CipherSuite::ChaCha20Poly1305]);
     }
@@ -79,7 +76,10 @@ async fn serve(args: Server) -> Result<(), Error> {
 }
 
 async fn fetch(args: Client) -> Result<(), Error> {
-    let mut tls = ClientTls::builder().ca_file(&args.ca).key_log_from_env();
+    let mut tls = ClientTls::builder()
+        .ca_file(&args.ca)
+        .key_log_from_env()
+        .early_data(args.case == Case::ZeroRtt);
     if args.case == Case::ChaCha20 {
         tls = tls.cipher_suites([CipherSuite::ChaCha20Poly1305]);
     }
@@ -124,7 +124,7 @@ async fn one(
     args: &Client,
     paths: &[String],
 ) -> Result<(), Error> {
-    let connecting = endpoint.connect(args.connect, SERVER_NAME, config);
+    let connecting = endpoint.connect_early(args.connect, SERVER_NAME, config);
     let connection = connecting.await?;
     tokio::select! {
         result = fetch_on(&connection, paths) => result,
