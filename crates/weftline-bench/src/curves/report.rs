@@ -303,13 +303,14 @@ fn reason(sender: Sender) -> &'static str {
              full that holds a BDP. Ours is of the third version, which leaves room on purpose: it \
              is paced 1 % below the bandwidth, looks at the path with half a BDP in flight every \
              5 s instead of 10, keeps 15 % free below a bound that losses have shown, lowers its \
-             estimates in each round trip with a loss until it probes again, and takes losses of \
+             estimates after round trips with more losses than chance explains until it probes again, and takes losses of \
              more than 2 % for a full queue: with random loss near that and few packets in a round \
              trip it cannot tell the two apart."
         }
         _ => {
-            "Slow start ends when round trips grow longer (HyStart++), which theirs does not look \
-             at, and packets go in bursts of up to ten, which a short queue drops."
+            "Ours ends slow start when round trips grow longer (HyStart++); theirs goes on until the \
+             first loss. Whether that is all of the difference with short queues and random loss was \
+             not isolated."
         }
     }
 }

@@ -5,7 +5,9 @@
 
 use core::time::Duration;
 
-use super::{Acked, Cause, CongestionEvent, Controller, Lost, Sent, Start, initial_window};
+use super::{
+    Acked, Cause, CongestionEvent, Controller, Lost, RateSample, Sent, Start, initial_window,
+};
 use crate::time::Instant;
 
 mod control;
@@ -155,7 +157,7 @@ impl Bbr {
         if self.model.loss_round_start {
             // Startup looks at the losses of a round before they are forgotten.
             self.check_startup_high_loss(acked);
-            if !self.is_probing_bw() {
+            if !self.is_probing_bw() && self.is_round_lossy(acked) {
                 self.model.adapt_lower_bounds(self.window);
             }
             self.model.forget_losses_of_round();
@@ -190,6 +192,18 @@ impl Bbr {
             inflight_longterm: self.model.inflight_longterm,
         };
         self.model.is_loss_in_round = true;
+    }
+
+    /// Whether the losses of the round that ends are a sign of congestion. The draft lowers the
+    /// short-term bounds for a single one; as what is measured then is no more than what is sent,
+    /// they sink further in every round trip, whatever the path carries. Here it takes 2 %, and two
+    /// datagrams more where these are few: chance loses as many now and then.
+    fn is_round_lossy(&self, acked: &Acked) -> bool {
+        let RateSample {
+            lost, in_flight, ..
+        } = acked.rate;
+        let chance = (2 * self.mss()).min(percent(in_flight, LOSS_CHANCE_MAX));
+        self.model.is_marked_in_round || lost > percent(in_flight, LOSS_THRESHOLD) + chance
     }
 
     /// A random number below `bound`.
@@ -358,8 +372,62 @@ const PROBE_RTT_WINDOW_GAIN: u64 = 50;
 const PACING_MARGIN: u64 = 1;
 /// Percent.
 const LOSS_THRESHOLD: u64 = 2;
+/// Percent that chance may add where packets are few.
+const LOSS_CHANCE_MAX: u64 = 5;
 /// Percent of a bound that is kept in a round trip with losses.
 const BETA: u64 = 70;
 /// Percent of the long-term bound that is left free for others.
 const HEADROOM: u64 = 15;
 const MIN_RTT_FILTER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u16 = 1000;
+
+    fn bbr() -> Bbr {
+        Bbr::new(&Start {
+            max_datagram_size: SIZE,
+            ..Start::default()
+        })
+    }
+
+    #[test]
+    fn few_packets_may_lose_two_more() {
+        let bbr = bbr();
+        // Packets in flight, and how many of them chance may lose.
+        for (in_flight, allowed) in [(4, 0), (14, 0), (15, 1), (40, 2), (100, 4), (1000, 22)] {
+            let is_lossy = |lost: u64| {
+                let mut acked = Acked::default();
+                acked.rate.lost = lost * u64::from(SIZE);
+                acked.rate.in_flight = in_flight * u64::from(SIZE);
+                bbr.is_round_lossy(&acked)
+            };
+            assert!(!is_lossy(allowed), "{allowed} of {in_flight}");
+            assert!(is_lossy(allowed + 1), "{} of {in_flight}", allowed + 1);
+        }
+    }
+
+    #[test]
+    fn rounds_with_few_losses_leave_the_bounds() {
+        let lossy_round = |lost: u64| {
+            let mut bbr = bbr();
+            bbr.state = State::ProbeBw(Phase::Cruise);
+            bbr.window = 100_000;
+            bbr.on_lost(&Lost {
+                bytes: SIZE,
+                lost_since_sent: lost,
+                in_flight: 100_000,
+                ..Lost::default()
+            });
+            let mut acked = Acked::default();
+            acked.rate.lost = lost;
+            acked.rate.in_flight = 100_000;
+            bbr.on_ack(&acked);
+            bbr.model.inflight_shortterm
+        };
+        assert_eq!(lossy_round(4000), model::INFINITY);
+        assert_eq!(lossy_round(5000), 70_000);
+    }
+}
