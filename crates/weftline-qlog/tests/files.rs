@@ -146,6 +146,11 @@ const FRAMES: &[(&str, &[&str])] = &[
     ("padding", &[]),
     ("ping", &[]),
     ("ack", &["acked_ranges"]),
+    ("immediate_ack", &[]),
+    (
+        "ack_frequency",
+        &["sequence_number", "ack_eliciting_threshold"],
+    ),
     ("reset_stream", &["stream_id", "error_code", "final_size"]),
     (
         "reset_stream_at",

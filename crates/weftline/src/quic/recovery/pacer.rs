@@ -10,12 +10,14 @@ use crate::time::Instant;
 /// changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Pacer {
-    /// In ticks.
+    /// In ticks, as the times and durations below.
     next: u64,
+    /// When the last packet went.
+    sent_at: u64,
     pace: Pace,
-    /// How early packets may go, in ticks.
+    /// How early packets may go.
     burst: u64,
-    /// What is gathered before the next batch goes, in ticks; no more than `burst`.
+    /// What is gathered before the next batch goes; no more than `burst`.
     batch: u64,
 }
 
@@ -27,6 +29,7 @@ impl Pacer {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             next: ticks(now),
+            sent_at: ticks(now),
             pace: Pace(0),
             burst: 0,
             batch: 0,
@@ -43,7 +46,7 @@ impl Pacer {
         smoothed: Duration,
         quantum: Option<u64>,
     ) {
-        self.pace = pace;
+        self.reprice(pace);
         let datagrams = pace.ticks_for(BURST_DATAGRAMS * u64::from(max_datagram_size));
         self.burst = datagrams.max(BURST_TICKS);
         let batch = match quantum {
@@ -53,6 +56,18 @@ impl Pacer {
                 .min(BATCH_TICKS),
         };
         self.batch = batch.min(self.burst);
+    }
+
+    /// What went early is owed at the new pace: after the first sample of a short round trip nobody
+    /// waits as long as the first guess of it said.
+    fn reprice(&mut self, pace: Pace) {
+        if pace != self.pace {
+            let owed = self.next.saturating_sub(self.sent_at);
+            let bytes = owed.saturating_mul(FRACTION).checked_div(self.pace.0);
+            let owed = bytes.map_or(owed, |bytes| pace.ticks_for(bytes));
+            self.next = self.sent_at.saturating_add(owed);
+            self.pace = pace;
+        }
     }
 
     /// The rate; `None` when there is none.
@@ -77,7 +92,8 @@ impl Pacer {
     /// `size` bytes were sent, in time or not.
     pub(crate) fn on_sent(&mut self, now: Instant, size: u16) {
         let cost = self.pace.ticks_for(size.into());
-        self.next = self.next.max(ticks(now)).saturating_add(cost);
+        self.sent_at = ticks(now);
+        self.next = self.next.max(self.sent_at).saturating_add(cost);
     }
 }
 

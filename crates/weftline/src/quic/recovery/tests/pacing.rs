@@ -50,6 +50,21 @@ fn the_rate_is_kept_and_wakeups_are_few() {
 }
 
 #[test]
+fn what_is_owed_is_owed_at_the_new_pace() {
+    let mut pacer = pacer(12_000, Duration::from_millis(333));
+    for _ in 0..11 {
+        pacer.on_sent(at(0), SIZE);
+    }
+    assert!(pacer.delay(at(0)).unwrap() > at(20));
+    let rtt = Duration::from_micros(2);
+    pacer.set_pace(Pace::new(12_000, rtt, (5, 4)), SIZE, rtt, None);
+    assert_eq!(pacer.delay(at(0)), None);
+    // And the other way round.
+    pacer.set_pace(Pace::new(12_000, RTT, (5, 4)), SIZE, RTT, None);
+    assert!(pacer.delay(at(0)).unwrap() > at(5));
+}
+
+#[test]
 fn a_burst_is_ten_datagrams_or_two_milliseconds() {
     let burst = |pacer: &mut Pacer, now| {
         let mut count = 0;
