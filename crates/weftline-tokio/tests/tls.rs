@@ -105,7 +105,7 @@ async fn a_client_follows_its_server_to_version_2() {
             };
             for side in [&connected, &accepted, &connected] {
                 // Some time after the last update.
-                while !side.with(|core| core.update_keys()).unwrap() {
+                while !side.with(weftline::Connection::update_keys).unwrap() {
                     exchange().await;
                 }
                 exchange().await;
