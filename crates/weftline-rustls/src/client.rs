@@ -15,6 +15,7 @@ use weftline::crypto::{ClientProvider, Provider, Session, Ticket, TlsError, Vers
 use crate::{
     clock::Clock,
     error::TlsConfigError,
+    follow::SecretTap,
     identity::Identity,
     keylog::FileLog,
     keys::quic_version,
@@ -187,6 +188,10 @@ impl ClientProvider for ClientTls {
         Arc::new(RingProvider)
     }
 
+    fn can_change_version(&self) -> bool {
+        true
+    }
+
     fn start(
         &self,
         version: Version,
@@ -210,6 +215,8 @@ impl ClientProvider for ClientTls {
         let tickets = Arc::new(ClientTickets::new(ticket, Arc::clone(&self.hints)));
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::store(Arc::clone(&tickets) as _);
+        let tap = Arc::new(SecretTap::new(config.key_log));
+        config.key_log = Arc::clone(&tap) as _;
         let connection = ClientConnection::new_with_alpn(
             Arc::new(config),
             version,
@@ -218,7 +225,7 @@ impl ClientProvider for ClientTls {
             alpn.iter().map(|name| name.to_vec()).collect(),
         )
         .map_err(|error| refuse(error.to_string()))?;
-        Ok(Box::new(RustlsSession::client(connection, tickets)))
+        Ok(Box::new(RustlsSession::client(connection, tickets, tap)))
     }
 }
 

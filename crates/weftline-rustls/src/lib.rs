@@ -19,6 +19,7 @@ mod clock;
 mod dev;
 mod entropy;
 mod error;
+mod follow;
 pub mod hash;
 mod identity;
 mod keylog;

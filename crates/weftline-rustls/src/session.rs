@@ -7,9 +7,12 @@ use rustls::{
     CommonState, Error, HandshakeKind,
     quic::{self, Connection},
 };
-use weftline::crypto::{CryptoError, DirectionalKeys, KeyChange, Level, Session, Ticket, TlsError};
+use weftline::crypto::{
+    CryptoError, DirectionalKeys, KeyChange, Level, Session, Ticket, TlsError, Version,
+};
 
 use crate::{
+    follow::{Following, SecretTap},
     keys::{directional, key_change},
     tickets::ClientTickets,
     trust::Refused,
@@ -22,23 +25,34 @@ pub(crate) struct RustlsSession {
     /// A client's sessions.
     tickets: Option<Arc<ClientTickets>>,
     early_keys_given: bool,
+    following: Following,
 }
 
 impl RustlsSession {
-    pub(crate) fn client(connection: quic::ClientConnection, tickets: Arc<ClientTickets>) -> Self {
-        Self::new(connection.into(), Some(tickets))
+    pub(crate) fn client(
+        connection: quic::ClientConnection,
+        tickets: Arc<ClientTickets>,
+        tap: Arc<SecretTap>,
+    ) -> Self {
+        let following = Following::Possible(tap);
+        Self::new(connection.into(), Some(tickets), following)
     }
 
     pub(crate) fn server(connection: quic::ServerConnection) -> Self {
-        Self::new(connection.into(), None)
+        Self::new(connection.into(), None, Following::Over)
     }
 
-    const fn new(connection: Connection, tickets: Option<Arc<ClientTickets>>) -> Self {
+    const fn new(
+        connection: Connection,
+        tickets: Option<Arc<ClientTickets>>,
+        following: Following,
+    ) -> Self {
         Self {
             connection,
             level: Level::Initial,
             tickets,
             early_keys_given: false,
+            following,
         }
     }
 
@@ -83,6 +97,7 @@ impl Session for RustlsSession {
                 reason: "data at a level where none is expected".into(),
             });
         }
+        self.following.on_read();
         self.connection
             .read_hs(data)
             .map_err(|error| self.error(&error))
@@ -94,7 +109,9 @@ impl Session for RustlsSession {
             quic::KeyChange::Handshake { .. } => Level::Handshake,
             quic::KeyChange::OneRtt { .. } => Level::OneRtt,
         };
-        Some(key_change(change))
+        let suite = self.state().negotiated_cipher_suite();
+        let others = suite.and_then(|suite| self.following.keys(self.level, suite.suite()));
+        Some(others.unwrap_or_else(|| key_change(change)))
     }
 
     fn is_handshaking(&self) -> bool {
@@ -126,6 +143,10 @@ impl Session for RustlsSession {
             .iter()
             .map(|der| Bytes::copy_from_slice(der))
             .collect()
+    }
+
+    fn set_version(&mut self, version: Version) -> bool {
+        self.following.go_over_to(version)
     }
 
     fn export_keying_material(

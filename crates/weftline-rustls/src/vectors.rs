@@ -2,6 +2,7 @@
 
 use ring::aead::{self, quic as ring_quic};
 use rustls::{
+    CipherSuite,
     crypto::{
         cipher::{AeadKey, Iv},
         ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
@@ -11,11 +12,15 @@ use rustls::{
 };
 use weftline::{
     Side,
-    crypto::{DirectionalKeys, HeaderKey, PacketKey, Provider, SAMPLE_LEN, TAG_LEN, Version},
+    crypto::{
+        DirectionalKeys, HeaderKey, Keys, NextKeys, PacketKey, Provider, SAMPLE_LEN, TAG_LEN,
+        Version,
+    },
     wire::Cid,
 };
 
 use crate::{
+    follow::{Labels, Secrets},
     keys::{Header, Packet},
     provider::RingProvider,
 };
@@ -201,6 +206,44 @@ fn chacha20_short_header() {
         assert_eq!(packet, unhex(vectors.packet));
         // RFC 9001, section 6.6.
         assert_eq!(packet_key.integrity_limit(), 1 << 36);
+    }
+}
+
+/// What a client makes of the secrets itself when its server goes over to another version.
+#[test]
+fn chacha20_short_header_of_a_version_followed() {
+    for vectors in [V1, V2] {
+        let Vectors {
+            version, chacha, ..
+        } = vectors;
+        let secrets = |secret: &str| {
+            let okm = OkmBlock::new(&unhex(secret));
+            let suite = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
+            Secrets::new(Labels::of(version).unwrap(), suite, &okm, &okm).unwrap()
+        };
+        let mut first = secrets(CHACHA_SECRET);
+        let Keys { local, remote } = first.keys();
+        for keys in [local, remote] {
+            let mask = keys.header.mask(&array(chacha.sample));
+            assert_eq!(used(mask), used(array(chacha.mask)));
+            let packet = protect(
+                (&*keys.header, &*keys.packet),
+                &unhex("4200bff4"),
+                &[0x01],
+                (654_360_564, 3),
+            );
+            assert_eq!(packet, unhex(chacha.packet));
+        }
+        // The next key phase is that of the RFC's next secret.
+        let next = first.next();
+        let expected = secrets(chacha.ku).keys();
+        let sealed = |key: &dyn PacketKey| {
+            let mut buf = [7; 30 + TAG_LEN];
+            key.seal(1, b"header", &mut buf).unwrap();
+            buf
+        };
+        assert_eq!(sealed(&*next.local), sealed(&*expected.local.packet));
+        assert_eq!(sealed(&*next.remote), sealed(&*expected.remote.packet));
     }
 }
 

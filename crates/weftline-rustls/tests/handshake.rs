@@ -15,12 +15,12 @@ use rustls::{
     sign::SingleCertAndKey,
 };
 use weftline::crypto::{
-    ClientProvider, CryptoError, Hello, KeyChange, Level, PacketKey, ServerProvider, TAG_LEN,
+    ClientProvider, CryptoError, Hello, KeyChange, Keys, Level, PacketKey, ServerProvider, TAG_LEN,
     TlsError, Version,
 };
 use weftline::wire::HelloError;
 use weftline_rustls::{
-    ClientTls, ClientTlsBuilder, Clock, DevCertificate, Identity, ServerTls, hash,
+    CipherSuite, ClientTls, ClientTlsBuilder, Clock, DevCertificate, Identity, ServerTls, hash,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -92,6 +92,118 @@ fn complete_in_any_fragments() {
             old = x.local;
         }
     }
+}
+
+/// The server's keys are rustls's own; the client makes its own when it follows.
+#[test]
+fn a_client_follows_to_another_version() {
+    let dev = dev();
+    let (v1, v2) = (Version::V1, Version::V2);
+    for suite in CipherSuite::ALL {
+        for (from, to, step) in [(v1, v2, 1200), (v1, v2, 1), (v2, v1, 1200)] {
+            let builder = ClientTls::builder().certificate_hashes(vec![dev.sha256()]);
+            let client = client_of(builder.cipher_suites([suite]));
+            assert!(client.can_change_version());
+            let server = server_of(dev.identity().unwrap());
+            let client = client.start(from, "localhost", &[H3], b"from client".to_vec(), None);
+            let server = server.start(to, &[H3], b"from server".to_vec(), b"terms");
+            let (mut client, mut server) = (Peer::new(client.unwrap()), Peer::new(server.unwrap()));
+            assert!(!client.session.set_version(Version(7)), "unknown");
+            assert!(!server.session.set_version(to), "a server");
+            assert!(client.session.set_version(to));
+            assert!(!client.session.set_version(from), "once");
+            shake(&mut client, &mut server, step).unwrap();
+            assert!(!client.session.is_handshaking() && !server.session.is_handshaking());
+
+            let (a, b) = (client.handshake.unwrap(), server.handshake.unwrap());
+            assert_match(&a, &b);
+            let (x, mut x_next) = client.one_rtt.unwrap();
+            let (y, mut y_next) = server.one_rtt.unwrap();
+            assert_match(&x, &y);
+            assert!(!carries(&*a.local.packet, &*y.remote.packet));
+            let mut old = x.local.packet;
+            for _ in 0..3 {
+                let (x, y) = (x_next.next(), y_next.next());
+                assert!(carries(&*x.local, &*y.remote) && carries(&*y.local, &*x.remote));
+                assert!(!carries(&*old, &*y.remote));
+                old = x.local;
+            }
+        }
+    }
+}
+
+/// Both directions carry, and the limits are the same.
+fn assert_match(a: &Keys, b: &Keys) {
+    for (sends, receives) in [(&a.local, &b.remote), (&b.local, &a.remote)] {
+        assert!(carries(&*sends.packet, &*receives.packet));
+        let used = |[first, rest @ ..]: [u8; 5]| (first & 0x1f, rest);
+        for sample in [[7; 16], [9; 16]] {
+            let masks = [&sends.header, &receives.header].map(|key| used(key.mask(&sample)));
+            assert_eq!(masks[0], masks[1]);
+        }
+        let limits = |key: &dyn PacketKey| (key.confidentiality_limit(), key.integrity_limit());
+        assert_eq!(limits(&*sends.packet), limits(&*receives.packet));
+    }
+    for key in [&a.local.packet, &a.remote.packet] {
+        for len in 0..TAG_LEN {
+            assert!(key.seal(0, b"", &mut vec![0; len]).is_err());
+            assert!(key.open(0, b"", &mut vec![0; len]).is_err());
+        }
+        // A changed byte anywhere is noticed.
+        let mut sealed = [7; 30 + TAG_LEN];
+        key.seal(9, b"header", &mut sealed).unwrap();
+        for at in 0..sealed.len() {
+            let mut changed = sealed;
+            changed[at] ^= 1;
+            assert!(key.open(9, b"header", &mut changed).is_err());
+        }
+        assert!(key.open(9, b"Header", &mut sealed.clone()).is_err());
+        assert!(key.open(8, b"header", &mut sealed).is_err());
+    }
+}
+
+#[test]
+fn a_client_that_heard_the_server_stays_in_its_version() {
+    let dev = dev();
+    let (client, server) = (
+        trusting(vec![dev.sha256()]),
+        server_of(dev.identity().unwrap()),
+    );
+    let (mut client, mut server) = start(&client, &server, Version::V1, "localhost", &[H3]);
+    client.deliver(&mut server, 1200).unwrap();
+    let hello = std::mem::take(&mut server.sent[0]);
+    client.session.read(Level::Initial, &hello[..1]).unwrap();
+    assert!(!client.session.set_version(Version::V2));
+    client.session.read(Level::Initial, &hello[1..]).unwrap();
+    client.pump();
+    shake(&mut client, &mut server, 1200).unwrap();
+    assert_match(&client.one_rtt.unwrap().0, &server.one_rtt.unwrap().0);
+}
+
+/// The user's key log has the same lines whether the client follows or not.
+#[test]
+fn key_logs_of_clients_that_follow() {
+    let dev = dev();
+    let labels = |follows: bool| {
+        let path = common::file(&format!("follows-{follows}.keys"), "");
+        let builder = ClientTls::builder().certificate_hashes(vec![dev.sha256()]);
+        let client = client_of(builder.key_log_file(&path));
+        let server = server_of(dev.identity().unwrap());
+        let client = client.start(Version::V1, "localhost", &[H3], b"c".to_vec(), None);
+        let version = if follows { Version::V2 } else { Version::V1 };
+        let server = server.start(version, &[H3], b"s".to_vec(), b"terms");
+        let (mut client, mut server) = (Peer::new(client.unwrap()), Peer::new(server.unwrap()));
+        if follows {
+            assert!(client.session.set_version(version));
+        }
+        shake(&mut client, &mut server, 1200).unwrap();
+        let log = std::fs::read_to_string(path).unwrap();
+        let label = |line: &str| line.split(' ').next().unwrap().to_owned();
+        log.lines().map(label).collect::<Vec<_>>()
+    };
+    let stays = labels(false);
+    assert_eq!(stays.len(), 5, "{stays:?}");
+    assert_eq!(stays, labels(true));
 }
 
 #[test]

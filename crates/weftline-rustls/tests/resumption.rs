@@ -70,7 +70,12 @@ fn carries(seal: &DirectionalKeys, open: &DirectionalKeys) -> bool {
     let mut buf = [7; 30 + TAG_LEN];
     seal.packet.seal(9, b"header", &mut buf).unwrap();
     open.packet.open(9, b"header", &mut buf) == Ok(30)
-        && seal.header.mask(&[7; 16]) == open.header.mask(&[7; 16])
+        && used(seal.header.mask(&[7; 16])) == used(open.header.mask(&[7; 16]))
+}
+
+/// The bits of a mask that packets use.
+fn used([first, rest @ ..]: [u8; 5]) -> (u8, [u8; 4]) {
+    (first & 0x1f, rest)
 }
 
 #[test]
@@ -190,6 +195,51 @@ fn a_session_is_for_one_version() {
         shake(&mut client, &mut server, 1200).unwrap();
         assert!(!client.session.is_resumed() && !server.session.is_resumed());
     }
+}
+
+/// RFC 9369, sections 4 and 5: early data stays in the version it began in, and a session is for the
+/// version that the connection came to.
+#[test]
+fn a_server_goes_over_to_another_version() {
+    let dev = dev();
+    let client_tls = trusting(&dev, true);
+    let server_tls = builder(&dev).early_data(true).build().unwrap();
+    let ticket = ticket(&client_tls, &server_tls);
+    let mut first = client(&client_tls, Some(ticket));
+    let mut other = server(&server_tls, Version::V2, TERMS);
+    assert!(first.session.early_keys().is_some());
+    assert!(first.session.set_version(Version::V2));
+    shake(&mut first, &mut other, 1200).unwrap();
+    assert!(!first.session.is_handshaking() && !first.session.is_resumed());
+    assert!(!first.session.is_early_data_accepted());
+    assert!(other.session.early_keys().is_none());
+    let (ours, theirs) = (first.one_rtt.unwrap().0, other.one_rtt.unwrap().0);
+    assert!(carries(&ours.local, &theirs.remote) && carries(&theirs.local, &ours.remote));
+
+    let ticket = first.session.take_ticket();
+    let start = client_tls.start(Version::V2, "localhost", &[H3], b"client".to_vec(), ticket);
+    let mut next = Peer::new(start.unwrap());
+    let mut server = server(&server_tls, Version::V2, TERMS);
+    let ours = next.session.early_keys().unwrap();
+    shake(&mut next, &mut server, 1200).unwrap();
+    assert!(next.session.is_resumed() && next.session.is_early_data_accepted());
+    assert!(carries(&ours, &server.session.early_keys().unwrap()));
+}
+
+/// The early data of a client that goes over to another version when the server took it has the keys
+/// of the first.
+#[test]
+fn early_keys_are_of_the_first_version() {
+    let dev = dev();
+    let client_tls = trusting(&dev, true);
+    let server_tls = builder(&dev).early_data(true).build().unwrap();
+    let ticket = ticket(&client_tls, &server_tls);
+    let mut client = client(&client_tls, Some(ticket));
+    assert!(client.session.set_version(Version::V2));
+    let ours = client.session.early_keys().unwrap();
+    let mut server = server(&server_tls, Version::V1, TERMS);
+    client.deliver(&mut server, 1200).unwrap();
+    assert!(carries(&ours, &server.session.early_keys().unwrap()));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::{connect_with, echo, pattern, server, session, within};
 use weftline::{
     config::{ClientConfig, ServerConfig},
+    crypto::Version,
     event::ClosedBy,
 };
 use weftline_rustls::{ClientTls, DevCertificate, ServerTls};
@@ -57,6 +58,60 @@ async fn an_echo_under_tls() {
         let echoed = recv.read_to_end(5 << 20).await.unwrap();
         assert!(echoed == expected, "the echo is what was sent");
         writing.await.unwrap();
+    })
+    .await;
+}
+
+/// Clients begin in version 1; the server likes version 2 better, and clients of rustls follow.
+#[tokio::test]
+async fn a_client_follows_its_server_to_version_2() {
+    within(async {
+        let certificate = DevCertificate::generate(&[], 1).unwrap();
+        let tls = ServerTls::builder(certificate.identity().unwrap());
+        let config = ServerConfig::builder(Arc::new(tls.build().unwrap()));
+        let config = config
+            .with_transport(|transport| transport.versions = vec![Version::V2, Version::V1])
+            .build();
+        let server = server(Arc::new(config.unwrap()));
+        let client = Endpoint::client().unwrap();
+        let tls = ClientTls::builder().certificate_hashes(vec![certificate.sha256()]);
+        let tls = Arc::new(tls.build().unwrap());
+        let config = |versions: &[Version]| {
+            let config = ClientConfig::builder(tls.clone());
+            let config = config.with_transport(|transport| transport.versions = versions.into());
+            Arc::new(config.build().unwrap())
+        };
+        // The last of them resumes: that begins in the version of the session.
+        let both = [Version::V1, Version::V2];
+        for (versions, spoken, resumed) in [
+            (&both[..1], Version::V1, false),
+            (&both[..], Version::V2, false),
+            (&both[..], Version::V2, true),
+        ] {
+            let (connected, accepted) = connect_with(&client, &server, config(versions)).await;
+            for connection in [&connected, &accepted] {
+                let version = connection.with(|core| core.version());
+                assert_eq!(version, Some(spoken));
+                assert_eq!(connection.is_resumed(), resumed);
+            }
+            let (opened, echoing) = session(&connected, &accepted).await;
+            tokio::spawn(echo(echoing));
+            let exchange = async || {
+                let (mut send, mut recv) = opened.open_bi().await.unwrap();
+                let data = pattern(100_000);
+                send.write_all(&data).await.unwrap();
+                send.finish().unwrap();
+                assert!(recv.read_to_end(1 << 20).await.unwrap() == data);
+            };
+            for side in [&connected, &accepted, &connected] {
+                // Some time after the last update.
+                while !side.with(weftline::Connection::update_keys).unwrap() {
+                    exchange().await;
+                }
+                exchange().await;
+            }
+            connected.close(0, "");
+        }
     })
     .await;
 }
