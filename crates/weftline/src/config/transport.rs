@@ -47,7 +47,8 @@ pub struct TransportConfig {
     /// Receive DATAGRAM frames (RFC 9221). WebTransport needs them.
     pub datagrams: bool,
     /// The versions of QUIC to speak, best first. A client begins with the first and goes over to
-    /// another when the server does not speak it (RFC 9368); a server accepts them all.
+    /// another when the server does not speak it, or likes another better (RFC 9368); a server
+    /// accepts them all.
     pub versions: Vec<Version>,
 }
 
