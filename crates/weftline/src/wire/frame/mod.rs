@@ -239,8 +239,8 @@ pub fn data_that_fits(room: usize) -> Option<usize> {
     // An integer of one byte goes to 0x3f, one of two to 0x3fff, one of four to 0x3fff_ffff.
     match room {
         0 => None,
-        1..=0x40 => Some(room - 1),
-        ..=0x4001 => Some(room - 2),
+        1..=64 => Some(room - 1),
+        65..=0x4001 => Some(room - 2),
         0x4002 => Some(0x3fff),
         _ => Some((room - 4).min(0x3fff_ffff)),
     }
