@@ -8,7 +8,7 @@ mod peers;
 
 use std::{fmt, time::Duration};
 
-use weftline::{Dir, StreamId, entropy::SeededEntropy, wire::Side};
+use weftline::{Connection, Dir, StreamId, entropy::SeededEntropy, wire::Side};
 
 use crate::{LinkConfig, World, world::Stuck};
 use model::Model;
@@ -149,10 +149,10 @@ impl Run {
         match *op {
             Op::Wait { micros } => self.pass(Duration::from_micros(micros))?,
             Op::UpdateKeys { at } => {
-                peers::connection(&mut self.world, at).map(|c| c.update_keys());
+                peers::connection(&mut self.world, at).map(Connection::update_keys);
             }
             Op::RotateIds { at } => {
-                peers::connection(&mut self.world, at).map(|c| c.rotate_connection_ids());
+                peers::connection(&mut self.world, at).map(Connection::rotate_connection_ids);
             }
             Op::Migrate { to_second } if self.has_two => {
                 let to = match to_second {
