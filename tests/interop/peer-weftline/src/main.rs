@@ -132,7 +132,7 @@ async fn one(
 /// Turns to new keys as soon as that is possible: data has to flow first. Never comes back.
 async fn update_keys(connection: &Connection) {
     while !connection
-        .with(|connection| connection.update_keys())
+        .with(weftline::Connection::update_keys)
         .unwrap_or(false)
     {
         sleep(Duration::from_millis(1)).await;
