@@ -41,10 +41,10 @@ use crate::{
 /// (`Blocked`, `Limit`, `Full`), and an [`Event`] tells when it can. What they queue goes out with
 /// the endpoint's next datagrams.
 ///
-/// Streams are named by their [`StreamId`], sessions by their [`SessionId`](wt::SessionId). The same methods serve
-/// the streams of sessions and the bodies of plain HTTP/3 messages: [`read`](Self::read),
-/// [`write`](Self::write), [`finish`](Self::finish) and so on. A connection that speaks another
-/// protocol than HTTP/3 is used through [`raw`](Self::raw).
+/// Streams are named by their [`StreamId`], sessions by their [`SessionId`](wt::SessionId). The same
+/// methods serve the streams of sessions and the bodies of plain HTTP/3 messages:
+/// [`read`](Self::read), [`write`](Self::write), [`finish`](Self::finish) and so on. A connection
+/// that speaks another protocol than HTTP/3 is used through [`raw`](Self::raw).
 pub struct Connection {
     quic: quic::Connection,
     /// HTTP/3 and WebTransport. Both rest on a connection that speaks another protocol.
