@@ -5,15 +5,17 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use weftline::config::ServerConfig;
-//! # fn crypto() -> Arc<dyn weftline::crypto::ServerProvider> { unimplemented!() }
+//! use weftline::{config::ServerConfig, crypto::ServerProvider};
+//!
+//! # fn example(crypto: Arc<dyn ServerProvider>) -> Result<(), Box<dyn std::error::Error>> {
 //! let qlog = Arc::new(weftline_qlog::Qlog::in_dir("logs")?);
-//! let config = ServerConfig::builder(crypto()).probe(qlog.clone()).build()?;
+//! let config = ServerConfig::builder(crypto).probe(qlog.clone()).build()?;
 //! // Later:
 //! if let Some(error) = qlog.take_error() {
 //!     eprintln!("some of the log is missing: {error}");
 //! }
-//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! The format is qlog 0.3 (draft-ietf-quic-qlog-main-schema-05, draft-ietf-quic-qlog-quic-events-04)
